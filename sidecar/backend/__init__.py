@@ -1,0 +1,1 @@
+"""The seam between the sidecar and the optimiser. Read `base.py` first."""

@@ -1,0 +1,95 @@
+"""What the sidecar asks of an optimiser, wherever it runs.
+
+`select` is on the request path: memory only, no await, microseconds. `report` and the rest belong
+to the slow loop. The embedded engine and a Synth-compatible server over HTTP are interchangeable
+behind this protocol and pass one contract suite.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from sidecar.core.feedback import Reward
+from sidecar.core.prompt import Pattern
+from sidecar.core.rollout import Assignment
+
+
+class Mode(StrEnum):
+    """How a call was served; shown in the response header `x-sidecar-mode`."""
+
+    OPTIMIZED = "optimized"
+    """By a candidate that the allocation drew."""
+    BASELINE = "baseline"
+    """By the baseline, because the allocation drew it or the session is over."""
+    FAILOPEN = "failopen"
+    """By the last good prompt, because something of ours failed."""
+    PASSTHROUGH = "passthrough"
+    """Untouched: no session, or a request that the session's baseline does not match."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What serves one conversation."""
+
+    assignment: Assignment
+    pattern: Pattern
+    """The baseline's system prompt, to be recognised in the application's request."""
+    text: str
+    """The candidate's system prompt, with the baseline's placeholders."""
+    mode: Mode
+    stored: asyncio.Future[bool] | None
+    """Resolves when the assignment is durable; None when it already was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of one reported reward."""
+
+    rollout_id: str
+    candidate_id: str
+    counted: bool
+    """False when this revision, or a later one, had been counted before."""
+
+
+class Backend(Protocol):
+    """An optimiser: sessions that select, learn and can be steered."""
+
+    def select(self, session_id: str, correlation_id: str, now: float) -> Selection:
+        """The candidate for a conversation: the one it already has, else a new draw.
+
+        Raises `NotFound` for an unknown session and `Conflict` for one that is cancelled or
+        completed; the caller decides whether that is an answer or a reason to fail open.
+        """
+
+    async def report(self, session_id: str, rewards: Sequence[Reward]) -> list[Receipt]:
+        """Count rewards, each (rollout, revision) once however often it is reported; durable when
+        it returns. Raises `NotFound` for an unknown session or rollout, `Unavailable` to be asked
+        again later."""
+
+    async def create(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """A new session from a create request of the published API (or the existing one of the
+        same client-chosen id). Raises `InvalidRequest`."""
+
+    async def status(self, session_id: str) -> dict[str, Any]:
+        """The session as the published status answer shows it, with ours under `safety`."""
+
+    async def sessions(self) -> list[dict[str, Any]]:
+        """All sessions, in short."""
+
+    async def command(
+        self, session_id: str, action: str, arguments: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Carry out `pause`, `resume`, `cancel`, `complete`, `pin`, `unpin` or `rollback`, and
+        return the status after it. Raises `Conflict` when the session's state forbids it."""
+
+    async def export(self, session_id: str, candidate_id: str | None = None) -> dict[str, Any]:
+        """A prompt to keep without us: text, OpenAI messages and lineage. The best proven one
+        when no candidate is named."""
+
+    async def start(self) -> None:
+        """Load sessions and begin to learn."""
+
+    async def stop(self) -> None:
+        """Finish what is in flight and stop learning; selections keep working."""

@@ -1,0 +1,142 @@
+"""One typed, frozen tree of settings, validated at start; nobody reads the environment elsewhere.
+
+Precedence: flag > environment > file > default. `load` gathers every mistake before it complains.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Server(_Section):
+    """Where we listen."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+    """0 lets the system choose; the chosen port is logged."""
+    public_url: str = ""
+    """Base of the absolute URLs in answers; empty: the request's own host."""
+    api_keys: tuple[SecretStr, ...] = ()
+    """Keys for the session API and feedback. None configured: open, allowed on loopback only."""
+    allow_open: bool = False
+    """Serve beyond loopback without any key. Said in words, or it does not start."""
+    max_body_bytes: int = Field(32 * 1024 * 1024, ge=1024)
+    """Largest body that is read for rewriting or parsing; pass-through bodies are streamed."""
+    drain_seconds: float = Field(30.0, ge=0)
+    """How long open calls may take to finish after SIGTERM."""
+
+
+class Provider(_Section):
+    """The OpenAI-compatible API that calls are forwarded to."""
+
+    base_url: str = "https://api.openai.com/v1"
+    api_key: SecretStr | None = None
+    """Used for calls that bring no key of their own, and for the engine's own calls."""
+    key_mode: Literal["pass", "replace"] = "pass"
+    """`pass`: the client's Authorization goes through; `replace`: ours always."""
+    connect_timeout: float = Field(5.0, gt=0)
+    read_timeout: float = Field(600.0, gt=0)
+    """Longest silence of the provider, seconds."""
+    max_connections: int = Field(1000, ge=1)
+    keepalive: float = Field(15.0, ge=0)
+    """Seconds an idle connection is kept; below the provider's own."""
+
+
+class StoreSettings(_Section):
+    """Where state is kept."""
+
+    kind: Literal["sqlite", "memory"] = "sqlite"
+    path: Path = Path("sidecar.db")
+    retention_days: float = Field(30.0, gt=0)
+    """Age at which settled turns (content) are deleted."""
+
+
+class Gateway(_Section):
+    """The request path."""
+
+    correlation_header: str = "x-correlation-id"
+    content_identity: bool = True
+    """Recognise later turns of a conversation by the messages they repeat."""
+    capture: Literal["full", "off"] = "full"
+    """Whether message text is kept for the proposer. Off: hashes, counts and rewards only."""
+    capture_bytes: int = Field(64 * 1024, ge=0)
+    """Most bytes of an answer that are kept for the proposer."""
+    store_wait_ms: float = Field(50.0, ge=0)
+    """Longest that an answer waits for its assignment to be durable (it is written while the
+    provider works, so the wait is normally zero)."""
+    remember: int = Field(100_000, ge=100)
+    """Conversations held in memory per session."""
+
+
+class FeedbackSettings(_Section):
+    """The way back."""
+
+    park_seconds: float = Field(24 * 3600.0, ge=0)
+    """How long an event waits for its rollout."""
+    batch_size: int = Field(50, ge=1)
+    batch_seconds: float = Field(0.5, ge=0)
+    """A batch of rewards leaves when it is full or this old."""
+    max_attempts: int = Field(8, ge=1)
+    """Deliveries before a reward becomes a dead letter."""
+
+
+class Engine(_Section):
+    """The embedded optimiser's defaults; a session's own config wins."""
+
+    proposer_model: str = "gpt-4.1-mini"
+    proposer_base_url: str = ""
+    """Empty: the provider's."""
+    proposer_api_key: SecretStr | None = None
+    proposer_timeout: float = Field(120.0, gt=0)
+    proposals_per_day: int = Field(200, ge=0)
+
+
+class Route(_Section):
+    """Which `/v1/chat/completions` calls belong to a session. All given conditions must hold."""
+
+    session: str
+    model: str = ""
+    """Exact model name, or a prefix ending in `*`."""
+    header: dict[str, str] = Field(default_factory=dict)
+    api_key_sha256: str = ""
+    """Hex SHA-256 of the client's bearer token."""
+
+
+class SessionSettings(_Section):
+    """A session that exists from the start."""
+
+    id: str
+    algorithm: Literal["gepa"] = "gepa"
+    baseline: str = ""
+    """The system prompt, with `{wildcards}`."""
+    baseline_file: Path | None = None
+    wildcards: dict[str, Literal["REQUIRED", "OPTIONAL"]] = Field(default_factory=dict)
+    config: dict[str, Any] = Field(default_factory=dict)
+    """Anything of the published `prompt_learning` config; merged over the above."""
+
+
+class Logging(_Section):
+    """What is written to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "text"] = "auto"
+    """`auto`: text on a terminal, JSON elsewhere."""
+
+
+class Settings(_Section):
+    """Everything."""
+
+    server: Server = Server()
+    provider: Provider = Provider()
+    store: StoreSettings = StoreSettings()
+    gateway: Gateway = Gateway()
+    feedback: FeedbackSettings = FeedbackSettings()
+    engine: Engine = Engine()
+    log: Logging = Logging()
+    routes: tuple[Route, ...] = ()
+    sessions: tuple[SessionSettings, ...] = ()

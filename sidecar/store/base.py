@@ -1,0 +1,187 @@
+"""What state exists, and what a store promises about it.
+
+Four kinds of state, in the order a conversation meets them:
+
+* **assignments and turns**: which candidate serves a conversation, and each call of it;
+* **feedback**: the events users sent, acknowledged only once they are here;
+* **the outbox**: which rollouts have feedback that the session has not been told about yet;
+* **sessions**: their creation record, their journal and a snapshot of the folded state.
+
+Two ways to write. `record_*` is for the request path: it never blocks and never raises; the write
+is queued in order and the returned future (or flag) says whether it was taken. Everything else is
+awaited, and has happened for good when it returns: it survives `kill -9` of this process when the
+store is `durable`. Writes become durable in the order they were made.
+
+All times are Unix seconds and come from the caller. Methods raise `StoreError` when the store cannot
+be reached or cannot write, and nothing else.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sidecar.core.feedback import FeedbackEvent
+from sidecar.core.rollout import Assignment, Turn
+from sidecar.core.session import JournalEntry, SessionRecord, Snapshot
+from sidecar.errors import Unavailable
+
+
+class StoreError(Unavailable):
+    """The store could not do it: nothing was acknowledged, the same call may be made again."""
+
+    code = "store_unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class DueReward:
+    """A rollout whose session has not been told of all its events."""
+
+    session_id: str
+    rollout_id: str
+    revision: int
+    """How many events the rollout has now."""
+    reported: int
+    """The revision the session was last told; 0 for never."""
+    attempts: int
+    """Deliveries tried since the last one that succeeded."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A reward that could not be delivered, kept until somebody replays or drops it."""
+
+    session_id: str
+    rollout_id: str
+    revision: int
+    error: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Totals of one session, or of all: they add up (promise P23)."""
+
+    rollouts: int
+    """Assignments recorded."""
+    turns: int
+    feedback: int
+    """Events attributed to those rollouts."""
+    rewards: int
+    """Rollouts whose events have been reported."""
+    waiting: int
+    """Events parked, without a rollout yet (only when counted over all sessions)."""
+
+
+class Rollouts(Protocol):
+    """Assignments and turns."""
+
+    def record_assignment(self, assignment: Assignment) -> asyncio.Future[bool]:
+        """Queue an assignment. The future resolves to True once it is stored, False if it could
+        not be (full queue, broken disk). The first assignment of (session, rollout) wins."""
+
+    def record_turn(self, turn: Turn) -> bool:
+        """Queue a settled turn. False when the queue is full: the turn is dropped, not the call."""
+
+    async def assignment(self, session_id: str, rollout_id: str) -> Assignment | None:
+        """The assignment of a rollout in a session."""
+
+    async def locate(
+        self, *, rollout_id: str | None = None, completion_id: str | None = None
+    ) -> list[Assignment]:
+        """Every assignment, in any session, of this rollout id or holding a turn with this
+        completion id (exactly one of the two is given)."""
+
+    async def recent_assignments(self, session_id: str, limit: int) -> list[Assignment]:
+        """The newest assignments, newest first."""
+
+    async def recent_chains(self, session_id: str, limit: int) -> list[tuple[str, str]]:
+        """(chain key, rollout id) of the newest turns that have one, newest first."""
+
+    async def turns(self, session_id: str, rollout_ids: Sequence[str]) -> list[Turn]:
+        """All turns of these rollouts, oldest first."""
+
+
+class Feedback(Protocol):
+    """Acknowledged events, the attribution of each, and the outbox."""
+
+    async def add_feedback(
+        self, events: Sequence[FeedbackEvent], park_until: float
+    ) -> list[FeedbackEvent | None]:
+        """Store events, all or none. For each: None if it is new, else the stored event of that id
+        (a duplicate: nothing changes). Unattributed events wait until `park_until`."""
+
+    async def waiting_feedback(self, limit: int, after: str = "") -> list[FeedbackEvent]:
+        """Events not yet attributed and not expired, in order of event id, from after `after`."""
+
+    async def attribute(self, event_id: str, session_id: str, rollout_id: str) -> bool:
+        """Tie a waiting event to a rollout and put the rollout in the outbox, atomically. False if
+        the event was already attributed or has expired (nothing changes)."""
+
+    async def expire_feedback(self, now: float) -> int:
+        """Give up on waiting events whose parking time has passed; how many."""
+
+    async def events_of(self, session_id: str, rollout_id: str) -> list[FeedbackEvent]:
+        """All events attributed to a rollout, in any order."""
+
+    async def due_rewards(self, now: float, limit: int) -> list[DueReward]:
+        """Rollouts to report, oldest first: revision above what was reported, not put off beyond
+        `now`, not dead."""
+
+    async def mark_reported(self, session_id: str, rollout_id: str, revision: int) -> None:
+        """The session has counted this revision (or a later one was reported already)."""
+
+    async def put_off(
+        self, session_id: str, rollout_id: str, until: float, error: str, *, dead: bool
+    ) -> None:
+        """A delivery failed: try again at `until`, or never (`dead`: it becomes a dead letter)."""
+
+    async def dead_letters(self, limit: int) -> list[DeadLetter]:
+        """Rewards that were given up, oldest first."""
+
+    async def replay(self, session_id: str, rollout_id: str) -> bool:
+        """Put a dead letter back into the outbox; False if there is none."""
+
+
+class Sessions(Protocol):
+    """Creation records, journals, snapshots."""
+
+    async def add_session(self, record: SessionRecord) -> SessionRecord | None:
+        """Store a new session. None if it is new, else the record that already has this id."""
+
+    async def sessions(self) -> list[SessionRecord]:
+        """All sessions, oldest first."""
+
+    async def append(self, session_id: str, entries: Sequence[JournalEntry]) -> list[JournalEntry]:
+        """Append to a session's journal, all or none, skipping keys that it already has. Returns
+        the entries that were appended, with their sequence numbers (1, 2, 3, … without gaps)."""
+
+    async def journal(self, session_id: str, after: int, limit: int) -> list[JournalEntry]:
+        """Entries with a sequence number above `after`, in order."""
+
+    async def last_entries(
+        self, session_id: str, subjects: Sequence[str]
+    ) -> dict[str, JournalEntry]:
+        """The newest entry about each of these subjects, where there is one."""
+
+    async def save_snapshot(self, session_id: str, snapshot: Snapshot) -> None:
+        """Keep a snapshot unless a newer one is kept already."""
+
+    async def snapshot(self, session_id: str) -> Snapshot | None:
+        """The newest snapshot."""
+
+
+class Store(Rollouts, Feedback, Sessions, Protocol):
+    """All of it, behind one life cycle."""
+
+    durable: bool
+    """Whether what was acknowledged survives `kill -9` of this process."""
+
+    async def open(self) -> None:
+        """Make ready (create files, run migrations). Raises `StoreError`."""
+
+    async def close(self) -> None:
+        """Finish queued writes and let go."""
+
+    async def counts(self, session_id: str | None = None) -> Counts:
+        """Totals of one session, or of everything."""
