@@ -12,8 +12,8 @@ is queued in order and the returned future (or flag) says whether it was taken. 
 awaited, and has happened for good when it returns: it survives `kill -9` of this process when the
 store is `durable`. Writes become durable in the order they were made.
 
-All times are Unix seconds and come from the caller. Methods raise `StoreError` when the store cannot
-be reached or cannot write, and nothing else.
+All times are Unix seconds and come from the caller. Methods raise `StoreError` when the store
+cannot be reached or cannot write, and nothing else.
 """
 
 import asyncio

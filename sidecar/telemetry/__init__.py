@@ -1,0 +1,1 @@
+"""Logs and metrics: a leaf that everything but the core may use."""
