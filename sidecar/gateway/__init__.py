@@ -1,0 +1,1 @@
+"""The request path, in the order it happens."""

@@ -1,0 +1,1 @@
+"""From attributed feedback to a session that has counted it."""

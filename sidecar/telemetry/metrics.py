@@ -18,9 +18,12 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._sessions: set[str] = set()
-        make = {"registry": self.registry}
+        registry = self.registry
         self.requests = Counter(
-            "sidecar_requests", "Calls by how they ended.", ["route", "mode", "outcome"], **make
+            "sidecar_requests",
+            "Calls by how they ended.",
+            ["route", "mode", "outcome"],
+            registry=registry,
         )
         """route: chat | session | other; mode: see backend.base.Mode; outcome: ok | failed |
         aborted."""
@@ -28,43 +31,63 @@ class Metrics:
             "sidecar_overhead_seconds",
             "Time of ours before the provider was called.",
             buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25),
-            **make,
+            registry=registry,
         )
         self.first_chunk = Histogram(
             "sidecar_time_to_first_chunk_seconds",
             "From the call's arrival to the first byte.",
-            **make,
+            registry=registry,
         )
-        self.in_flight = Gauge("sidecar_in_flight_requests", "Calls being served now.", **make)
+        self.in_flight = Gauge(
+            "sidecar_in_flight_requests", "Calls being served now.", registry=registry
+        )
         self.failopen = Counter(
-            "sidecar_failopen", "Calls served without the optimiser, by reason.", ["reason"], **make
+            "sidecar_failopen",
+            "Calls served without the optimiser, by reason.",
+            ["reason"],
+            registry=registry,
         )
         self.unmatched = Counter(
             "sidecar_unmatched",
             "Calls of a session that went through untouched, by reason.",
             ["reason"],
-            **make,
+            registry=registry,
         )
         self.capture_dropped = Counter(
-            "sidecar_capture_dropped", "Learning data dropped, by reason.", ["reason"], **make
+            "sidecar_capture_dropped",
+            "Learning data dropped, by reason.",
+            ["reason"],
+            registry=registry,
         )
-        self.turns = Counter("sidecar_turns", "Settled turns.", ["session", "outcome"], **make)
-        self.rollouts = Counter("sidecar_rollouts", "Conversations assigned.", ["session"], **make)
+        self.turns = Counter(
+            "sidecar_turns", "Settled turns.", ["session", "outcome"], registry=registry
+        )
+        self.rollouts = Counter(
+            "sidecar_rollouts", "Conversations assigned.", ["session"], registry=registry
+        )
         self.feedback = Counter(
-            "sidecar_feedback", "Feedback events.", ["source", "outcome"], **make
+            "sidecar_feedback", "Feedback events.", ["source", "outcome"], registry=registry
         )
         """outcome: accepted | duplicate | rejected | parked | attributed | expired."""
         self.rewards = Counter(
-            "sidecar_rewards_reported", "Rewards told to sessions.", ["session", "outcome"], **make
+            "sidecar_rewards_reported",
+            "Rewards told to sessions.",
+            ["session", "outcome"],
+            registry=registry,
         )
         """outcome: counted | duplicate | failed | dead."""
-        self.dead_letters = Gauge("sidecar_deadletters", "Rewards given up.", **make)
+        self.dead_letters = Gauge("sidecar_deadletters", "Rewards given up.", registry=registry)
         self.candidates = Counter(
-            "sidecar_candidates", "What became of candidates.", ["session", "outcome"], **make
+            "sidecar_candidates",
+            "What became of candidates.",
+            ["session", "outcome"],
+            registry=registry,
         )
         """outcome: proposed | screened_out | failed | certified | promoted | retired |
         rolled_back."""
-        Gauge("sidecar_build_info", "Version.", ["version"], **make).labels(__version__).set(1)
+        Gauge("sidecar_build_info", "Version.", ["version"], registry=registry).labels(
+            __version__
+        ).set(1)
 
     def session(self, session_id: str) -> str:
         """The session's label value: its id, or `other` beyond the first hundred."""
