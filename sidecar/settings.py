@@ -1,12 +1,13 @@
 """One typed, frozen tree of settings, validated at start; nobody reads the environment elsewhere.
 
-Precedence: flag > environment > file > default. `load` gathers every mistake before it complains.
+Precedence: flag > environment > file > default. `loading.load` gathers every mistake before it
+complains; what makes sense only together is in `loading/rules.py`.
 """
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 
 class _Section(BaseModel):
@@ -92,6 +93,9 @@ class Engine(_Section):
     proposer_base_url: str = ""
     """Empty: the provider's."""
     proposer_api_key: SecretStr | None = None
+    proposer_origins: tuple[str, ...] = ()
+    """Further origins (`https://host`) that a session's `proposer_url` may name; a session never
+    sends the engine anywhere else, nor our key to any but our own endpoint."""
     proposer_timeout: float = Field(120.0, gt=0)
     proposals_per_day: int = Field(200, ge=0)
 
@@ -119,11 +123,31 @@ class SessionSettings(_Section):
     config: dict[str, Any] = Field(default_factory=dict)
     """Anything of the published `prompt_learning` config; merged over the above."""
 
+    def config_body(self) -> dict[str, Any]:
+        """The `config_body` of the create request that makes this session. Raises `OSError` or
+        `UnicodeError` when the baseline's file cannot be read."""
+        text = self.baseline
+        if self.baseline_file is not None:
+            text = self.baseline_file.read_text(encoding="utf-8")
+        prompt = {
+            "id": self.id,
+            "messages": [{"role": "system", "pattern": text}],
+            "wildcards": dict(self.wildcards),
+        }
+        body = {"algorithm": self.algorithm, "initial_prompt": prompt, **self.config}
+        return {"prompt_learning": body}
+
+
+def _level(name: object) -> object:
+    """`LOG_LEVEL` is upper case in most places, and `WARN` in some."""
+    lower = name.lower() if isinstance(name, str) else name
+    return "warning" if lower == "warn" else lower
+
 
 class Logging(_Section):
     """What is written to standard error."""
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_level)] = "info"
     format: Literal["auto", "json", "text"] = "auto"
     """`auto`: text on a terminal, JSON elsewhere."""
 

@@ -63,6 +63,10 @@ class Backend(Protocol):
         completed; the caller decides whether that is an answer or a reason to fail open.
         """
 
+    def pattern(self, session_id: str) -> Pattern:
+        """The session's baseline prompt, to see whether a call is its before anything is drawn.
+        Memory only. Raises `NotFound`."""
+
     async def report(self, session_id: str, rewards: Sequence[Reward]) -> list[Receipt]:
         """Count rewards, each (rollout, revision) once however often it is reported; durable when
         it returns. Raises `NotFound` for an unknown session or rollout, `Unavailable` to be asked

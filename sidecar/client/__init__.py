@@ -1,1 +1,5 @@
 """Talking to a running sidecar."""
+
+from sidecar.client.http import ApiError, SidecarClient
+
+__all__ = ["ApiError", "SidecarClient"]

@@ -4,6 +4,7 @@ Scales are declared, never guessed: every score is in [0, 1] by the time an even
 retraction is an event of its own; nothing is ever deleted to undo a vote.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -64,21 +65,24 @@ def merge(session_id: str, rollout_id: str, events: Iterable[FeedbackEvent]) -> 
     Each actor counts once, with the last score of theirs that was not taken back (last by arrival,
     ties by event id); the reward is the mean over actors. Events without an actor share one.
     """
-    unique = {event.event_id: event for event in events}
-    ordered = sorted(unique.values(), key=lambda e: (e.received_at, e.event_id))
-    retracted = {e.retracts for e in ordered if e.kind is Kind.RETRACTION and e.retracts}
-    latest: dict[str | None, float] = {}
-    comments: dict[str, str] = {}
-    for event in ordered:
-        if event.kind is Kind.RETRACTION and event.retracts is None:
-            latest.pop(event.actor, None)
-            continue
-        if event.event_id in retracted:
-            continue
-        if event.score is not None:
-            latest[event.actor] = event.score
-        said = [text for text in (event.comment, event.correction) if text]
-        if said:
-            comments[event.event_id] = " ".join(said)
-    value = sum(latest.values()) / len(latest) if latest else None
-    return Reward(session_id, rollout_id, len(unique), value, tuple(comments.values()))
+    ordered = sorted({e.event_id: e for e in events}.values(), key=_arrival)
+    said = [e for e in ordered if e.kind is not Kind.RETRACTION]
+    retractions = [e for e in ordered if e.kind is Kind.RETRACTION]
+    kept = [e for e in said if not any(_takes_back(r, e) for r in retractions)]
+    latest = {e.actor: e.score for e in kept if e.score is not None}
+    value = math.fsum(latest.values()) / len(latest) if latest else None
+    texts = (" ".join(text for text in (e.comment, e.correction) if text) for e in kept)
+    return Reward(session_id, rollout_id, len(ordered), value, tuple(filter(None, texts)))
+
+
+def _arrival(event: FeedbackEvent) -> tuple[float, str]:
+    return event.received_at, event.event_id
+
+
+def _takes_back(retraction: FeedbackEvent, event: FeedbackEvent) -> bool:
+    """An actor takes back only what they said themselves. A retraction of one event without an
+    actor is the application speaking, which may take back anybody's; without an event id, it
+    covers what arrived before it."""
+    if retraction.retracts is not None:
+        return retraction.retracts == event.event_id and retraction.actor in {None, event.actor}
+    return retraction.actor == event.actor and _arrival(event) < _arrival(retraction)

@@ -98,6 +98,9 @@ class Rollouts(Protocol):
     async def recent_chains(self, session_id: str, limit: int) -> list[tuple[str, str]]:
         """(chain key, rollout id) of the newest turns that have one, newest first."""
 
+    async def tally(self, session_id: str) -> dict[str, int]:
+        """How many assignments each candidate has."""
+
     async def turns(self, session_id: str, rollout_ids: Sequence[str]) -> list[Turn]:
         """All turns of these rollouts, oldest first."""
 
@@ -185,3 +188,7 @@ class Store(Rollouts, Feedback, Sessions, Protocol):
 
     async def counts(self, session_id: str | None = None) -> Counts:
         """Totals of one session, or of everything."""
+
+    async def prune(self, before: float) -> int:
+        """Empty the captured content (request and reply) of turns that started before `before`;
+        the turns stay. Returns how many had content."""

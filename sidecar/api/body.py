@@ -1,0 +1,51 @@
+"""Reading a JSON body: bounded, whatever the declared length or content type, never a 500."""
+
+from typing import Any
+
+import orjson
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from sidecar.errors import InvalidRequest, PayloadTooLarge
+
+_NOT_JSON = (b"NaN", b"Infinity")
+
+
+async def read_json(request: web.Request, limit: int, *, empty: Any = ...) -> Any:
+    """The body's JSON value; `empty` in place of an empty body, if given.
+
+    Raises `PayloadTooLarge` and `InvalidRequest`.
+    """
+    body = await _read(request, limit)
+    if not body.strip() and empty is not ...:
+        return empty
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        hint = "; NaN and Infinity are not JSON" if any(n in body for n in _NOT_JSON) else ""
+        raise InvalidRequest(f"the body is not valid JSON: {error}{hint}") from None
+
+
+async def read_object(request: web.Request, limit: int, *, empty: Any = ...) -> dict[str, Any]:
+    """As `read_json`, for a body that must be an object."""
+    value = await read_json(request, limit, empty=empty)
+    if not isinstance(value, dict):
+        raise InvalidRequest("the body must be a JSON object")
+    return value
+
+
+async def _read(request: web.Request, limit: int) -> bytes:
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise InvalidRequest("send the body without Content-Encoding")
+    too_large = PayloadTooLarge(f"the body is larger than {limit} bytes")
+    if (request.content_length or 0) > limit:
+        raise too_large
+    body = bytearray()
+    try:
+        async for chunk in request.content.iter_any():
+            body += chunk
+            if len(body) > limit:
+                raise too_large
+    except (web.RequestPayloadError, HttpProcessingError):
+        raise InvalidRequest("the body is not framed as its headers say") from None
+    return bytes(body)

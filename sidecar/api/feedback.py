@@ -1,0 +1,119 @@
+"""Feedback over HTTP: `POST /feedback`, and the dead letters of what came of it."""
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from aiohttp import web
+
+from sidecar.api.body import read_json, read_object
+from sidecar.api.guard import Handler, guarded
+from sidecar.core.ids import is_correlation_id, is_session_id
+from sidecar.errors import InvalidFeedback, InvalidRequest, SidecarError
+from sidecar.feedback.intake import Accepted, Intake
+from sidecar.feedback.parse import parse
+from sidecar.rewards.deadletters import DeadLetters
+from sidecar.settings import Settings
+from sidecar.telemetry.metrics import Metrics
+
+MAX_BODY = 1024 * 1024
+SOURCE = "api"
+LISTED = 100
+"""Dead letters shown when no limit is asked for."""
+MOST_LISTED = 1000
+
+
+def routes(
+    intake: Intake,
+    dead_letters: DeadLetters,
+    settings: Settings,
+    metrics: Metrics,
+    *,
+    durable: bool,
+    clock: Callable[[], float] = time.time,
+) -> list[web.RouteDef]:
+    """The routes of this module; `durable` is the store's, and part of every acknowledgement."""
+    api = _FeedbackApi(intake, dead_letters, metrics, durable=durable, clock=clock)
+
+    def keyed(handler: Handler) -> Handler:
+        return guarded(handler, settings)
+
+    return [
+        web.post("/feedback", keyed(api.receive)),
+        web.get("/feedback/dead-letters", keyed(api.list_dead)),
+        web.post("/feedback/dead-letters/replay", keyed(api.replay)),
+    ]
+
+
+class _FeedbackApi:
+    def __init__(
+        self,
+        intake: Intake,
+        dead_letters: DeadLetters,
+        metrics: Metrics,
+        *,
+        durable: bool,
+        clock: Callable[[], float],
+    ) -> None:
+        self._intake = intake
+        self._dead_letters = dead_letters
+        self._metrics = metrics
+        self._durable = durable
+        self._clock = clock
+
+    async def receive(self, request: web.Request) -> web.Response:
+        """202 means stored: each event says whether its rollout was found already."""
+        try:
+            body = await read_json(request, MAX_BODY)
+            events = parse(body, source=SOURCE, received_at=self._clock(), new_id=_new_id)
+            accepted = await self._intake.accept(events)
+        except SidecarError as error:
+            if error.status < 500:  # noqa: PLR2004  theirs, not ours
+                self._metrics.feedback.labels(SOURCE, "rejected").inc()
+            raise
+        answer: dict[str, Any] = {
+            "events": [_acknowledgement(one) for one in accepted],
+            "durable": self._durable,
+        }
+        if not isinstance(body, list):
+            answer |= _acknowledgement(accepted[0])
+        return web.json_response(answer, status=202)
+
+    async def list_dead(self, request: web.Request) -> web.Response:
+        """Rewards that were given up, oldest first."""
+        letters = await self._dead_letters.oldest(_limit(request))
+        return web.json_response({"dead_letters": [asdict(letter) for letter in letters]})
+
+    async def replay(self, request: web.Request) -> web.Response:
+        """Put one back into the outbox."""
+        body = await read_object(request, MAX_BODY)
+        session_id, rollout_id = body.get("session_id"), body.get("rollout_id")
+        if not isinstance(session_id, str) or not is_session_id(session_id):
+            raise InvalidFeedback("session_id must be a session's id", param="session_id")
+        if not isinstance(rollout_id, str) or not is_correlation_id(rollout_id):
+            raise InvalidFeedback("rollout_id must be a rollout's id", param="rollout_id")
+        await self._dead_letters.replay(session_id, rollout_id)
+        return web.json_response(
+            {"session_id": session_id, "rollout_id": rollout_id, "status": "replayed"}, status=202
+        )
+
+
+def _acknowledgement(one: Accepted) -> dict[str, str]:
+    return {
+        "event_id": one.event_id,
+        "feedback_id": one.event_id,
+        "status": one.status.value,
+    }
+
+
+def _new_id() -> str:
+    return f"fb_{secrets.token_hex(16)}"
+
+
+def _limit(request: web.Request) -> int:
+    text = request.query.get("limit", str(LISTED))
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= MOST_LISTED):  # noqa: PLR2004
+        raise InvalidRequest(f"limit must be a whole number in 1..{MOST_LISTED}", param="limit")
+    return int(text)

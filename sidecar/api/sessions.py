@@ -1,0 +1,120 @@
+"""The published online-session API for GEPA (wire contract, section 3), and our few commands."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from sidecar.api.body import read_object
+from sidecar.api.guard import Handler, guarded
+from sidecar.api.session_rewards import SessionRewards
+from sidecar.backend.base import Backend
+from sidecar.core.ids import is_correlation_id
+from sidecar.errors import InvalidRequest
+from sidecar.settings import Settings
+
+BASE = "/api/prompt-learning/online/gepa/sessions"
+
+
+def routes(backend: Backend, rewards: SessionRewards, settings: Settings) -> list[web.RouteDef]:
+    """The routes of this module; all of them need a key."""
+    api = _SessionApi(backend, rewards, settings)
+    one = BASE + "/{session_id}"
+
+    def keyed(handler: Handler) -> Handler:
+        return guarded(handler, settings)
+
+    return [
+        web.post(BASE, keyed(api.create)),
+        web.get(BASE, keyed(api.sessions)),
+        web.get(one, keyed(api.status)),
+        web.get(one + "/prompt", keyed(api.prompt)),
+        web.get(one + "/export", keyed(api.export)),
+        web.post(one + "/reward", keyed(api.reward)),
+        web.post(one + "/pin", keyed(api.pin)),
+        web.post(one + "/{action:pause|resume|cancel|unpin|rollback}", keyed(api.command)),
+    ]
+
+
+class _SessionApi:
+    def __init__(self, backend: Backend, rewards: SessionRewards, settings: Settings) -> None:
+        self._backend = backend
+        self._rewards = rewards
+        self._public_url = settings.server.public_url.rstrip("/")
+        self._limit = settings.server.max_body_bytes
+
+    async def create(self, request: web.Request) -> web.Response:
+        """A session, new or already there, and where to send its calls."""
+        created = await self._backend.create(await read_object(request, self._limit))
+        urls = self._urls(request, str(created["session_id"]))
+        return web.json_response({**created, **urls})
+
+    async def sessions(self, _request: web.Request) -> web.Response:
+        """All sessions, in short (ours; not published)."""
+        return web.json_response({"sessions": await self._backend.sessions()})
+
+    async def status(self, request: web.Request) -> web.Response:
+        """The session, its candidates and what they earned."""
+        return web.json_response(await self._backend.status(_session_id(request)))
+
+    async def prompt(self, request: web.Request) -> web.Response:
+        """Where to send calls; those of one conversation when a correlation id is given."""
+        session_id = _session_id(request)
+        correlation_id = request.query.get("correlation_id") or None
+        if correlation_id is not None and not is_correlation_id(correlation_id):
+            raise InvalidRequest(
+                "correlation_id must be 1 to 128 of A-Z a-z 0-9 _ . : -", param="correlation_id"
+            )
+        await self._backend.status(session_id)  # raises for an unknown session
+        answer: dict[str, Any] = {"session_id": session_id}
+        if correlation_id is not None:
+            answer["correlation_id"] = correlation_id
+        return web.json_response(answer | self._urls(request, session_id, correlation_id))
+
+    async def reward(self, request: web.Request) -> web.Response:
+        """Count a reward; it shows in the status when this answers."""
+        body = await read_object(request, self._limit)
+        return web.json_response(await self._rewards.count(_session_id(request), body))
+
+    async def command(self, request: web.Request) -> web.Response:
+        """Pause, resume, cancel, unpin or roll back; the status after it."""
+        body = await read_object(request, self._limit, empty={})
+        return await self._command(request, request.match_info["action"], body)
+
+    async def pin(self, request: web.Request) -> web.Response:
+        """Serve one candidate, whatever the evidence, until it is unpinned."""
+        body = await read_object(request, self._limit)
+        candidate_id = body.get("candidate_id")
+        if not isinstance(candidate_id, str) or not candidate_id:
+            raise InvalidRequest("candidate_id must name a candidate", param="candidate_id")
+        return await self._command(request, "pin", {"candidate_id": candidate_id})
+
+    async def export(self, request: web.Request) -> web.Response:
+        """A prompt to keep: the best proven one unless another is named."""
+        candidate_id = request.query.get("candidate_id") or None
+        return web.json_response(await self._backend.export(_session_id(request), candidate_id))
+
+    async def _command(
+        self, request: web.Request, action: str, arguments: Mapping[str, Any]
+    ) -> web.Response:
+        status = await self._backend.command(_session_id(request), action, arguments)
+        return web.json_response(status)
+
+    def _urls(
+        self, request: web.Request, session_id: str, correlation_id: str | None = None
+    ) -> dict[str, str]:
+        """Absolute, as the SDK copies them to its users. `online_url` is the name to use; the
+        published API calls `proxy_url` deprecated and keeps it."""
+        base = self._public_url or f"{request.scheme}://{request.host}"
+        url = f"{base}/api/gepa/v1/{session_id}"
+        if correlation_id is not None:
+            url = f"{url}/{correlation_id}"
+        return {
+            "proxy_url": url,
+            "online_url": url,
+            "chat_completions_url": f"{url}/chat/completions",
+        }
+
+
+def _session_id(request: web.Request) -> str:
+    return request.match_info["session_id"]

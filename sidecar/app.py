@@ -1,0 +1,211 @@
+"""The composition root: the only module that names concrete stores and backends, and the only one
+that says in what order things start and stop."""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from sidecar.api import feedback as feedback_api
+from sidecar.api import gateway as gateway_api
+from sidecar.api import ops, sessions
+from sidecar.api.middleware import request_ids
+from sidecar.api.problems import problems
+from sidecar.api.session_rewards import SessionRewards
+from sidecar.backend.embedded import EmbeddedBackend
+from sidecar.engine.propose import Reflection
+from sidecar.feedback.attribute import Attributor
+from sidecar.feedback.intake import Intake
+from sidecar.gateway.gateway import Gateway
+from sidecar.rewards.reporter import Reporter
+from sidecar.settings import Settings
+from sidecar.store.base import Store, StoreError
+from sidecar.store.memory import MemoryStore
+from sidecar.store.sqlite import SqliteStore
+from sidecar.telemetry.metrics import Metrics
+
+_PRUNE_EVERY = 3600.0
+_DAY = 86_400.0
+
+log = structlog.get_logger()
+
+
+class Sidecar:
+    """One sidecar process: everything wired, started and stopped in order."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.health = ops.Health()
+        self.store = _store(settings)
+        self.backend = self._backend()
+        self.reporter = Reporter(self.store, self.backend, settings.feedback, self.metrics)
+        self.attributor = Attributor(
+            self.store, settings.feedback, self.metrics, self.reporter.notice
+        )
+        self.intake = Intake(self.store, self.attributor, settings.feedback, self.metrics)
+        self.gateway = Gateway(settings, self.backend, self.store, self.metrics)
+        self.url = ""
+        """Where we listen; known once started."""
+        self._stack = contextlib.AsyncExitStack()
+        self._stopping = asyncio.Event()
+
+    async def start(self) -> None:
+        """Start everything, from the store up. What began is undone when a later step fails."""
+        async with contextlib.AsyncExitStack() as stack:
+            await self.store.open()
+            stack.push_async_callback(self.store.close)
+            await self.backend.start()
+            stack.push_async_callback(self.backend.stop)
+            await self._configured_sessions()
+            await stack.enter_async_context(self._worker(self.attributor.run()))
+            await stack.enter_async_context(self._worker(self.reporter.run()))
+            await stack.enter_async_context(self._worker(self._prune()))
+            stack.push_async_callback(self._flush)
+            await self.gateway.start()
+            stack.push_async_callback(self.gateway.stop)
+            await self._remember()
+            await self._listen(stack)
+            self.health.ready = True
+            self._stack = stack.pop_all()
+        log.info("sidecar listens", url=self.url, provider=self.settings.provider.base_url)
+
+    async def stop(self) -> None:
+        """Stop in the opposite order: no new calls, open ones finish, rewards leave."""
+        self.health.draining = True
+        await self._stack.aclose()
+
+    async def serve_forever(self) -> None:
+        """Serve until SIGTERM or SIGINT, then drain; a second signal ends the process at once."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled, number)
+        try:
+            await self._stopping.wait()
+        finally:
+            await self.stop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    def _signalled(self, number: signal.Signals) -> None:
+        if self._stopping.is_set():
+            log.warning("second signal: leaving at once", signal=number.name)
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        log.info("draining", signal=number.name, seconds=self.settings.server.drain_seconds)
+        self._stopping.set()
+
+    # -- parts ----------------------------------------------------------------------------------
+
+    def _backend(self) -> EmbeddedBackend:
+        engine, provider = self.settings.engine, self.settings.provider
+        own_endpoint = engine.proposer_base_url or provider.base_url
+        secret = engine.proposer_api_key or (None if engine.proposer_base_url else provider.api_key)
+        reflection = Reflection(
+            model=engine.proposer_model,
+            base_url=own_endpoint,
+            api_key=secret.get_secret_value() if secret else "",
+            timeout=engine.proposer_timeout,
+        )
+        return EmbeddedBackend(
+            self.store,
+            reflection,
+            self.metrics,
+            remember=self.settings.gateway.remember,
+            proposals_per_day=engine.proposals_per_day,
+            proposer_origins=[own_endpoint, *engine.proposer_origins],
+            clock=time.time,
+        )
+
+    async def _configured_sessions(self) -> None:
+        for session in self.settings.sessions:
+            await self.backend.create(
+                {"session_id": session.id, "config_body": session.config_body()}
+            )
+
+    async def _remember(self) -> None:
+        """Let the gateway recognise the conversations of before a restart."""
+        for session in await self.backend.sessions():
+            self.gateway.remember(
+                await self.store.recent_chains(
+                    session["session_id"], self.settings.gateway.remember
+                )
+            )
+
+    async def _listen(self, stack: contextlib.AsyncExitStack) -> None:
+        server = self.settings.server
+        runner = web.AppRunner(
+            self._web(),
+            access_log=None,
+            shutdown_timeout=server.drain_seconds,
+            **gateway_api.RUNNER_OPTIONS,
+        )
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        site = web.TCPSite(runner, server.host, server.port)
+        await site.start()
+        host = f"[{server.host}]" if ":" in server.host else server.host
+        self.url = f"http://{host}:{runner.addresses[0][1]}"
+
+    def _web(self) -> web.Application:
+        rewards = SessionRewards(self.backend, self.store, self.intake, self.reporter)
+        app = web.Application(middlewares=[request_ids, problems], client_max_size=0)
+        app.add_routes(ops.routes(self.health, self.metrics, self._parts))
+        app.add_routes(sessions.routes(self.backend, rewards, self.settings))
+        app.add_routes(
+            feedback_api.routes(
+                self.intake,
+                self.reporter.dead_letters,
+                self.settings,
+                self.metrics,
+                durable=self.store.durable,
+            )
+        )
+        app.add_routes(gateway_api.routes(self.gateway))
+        return app
+
+    def _parts(self) -> Mapping[str, Any]:
+        return {
+            "store": {"kind": self.settings.store.kind, "durable": self.store.durable},
+            "backend": {"kind": "embedded"},
+            "provider": {"base_url": self.settings.provider.base_url},
+        }
+
+    # -- workers --------------------------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def _worker(self, work: Any) -> AsyncIterator[None]:
+        task = asyncio.create_task(work)
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _flush(self) -> None:
+        """Tell the sessions what is known before leaving; what fails stays in the outbox."""
+        with contextlib.suppress(StoreError):
+            await self.attributor.sweep(time.time())
+            await self.reporter.flush()
+
+    async def _prune(self) -> None:
+        keep = self.settings.store.retention_days * _DAY
+        while True:
+            try:
+                pruned = await self.store.prune(time.time() - keep)
+                if pruned:
+                    log.info("old content deleted", turns=pruned)
+            except StoreError as error:
+                log.warning("old content not deleted", error=str(error))
+            await asyncio.sleep(_PRUNE_EVERY)
+
+
+def _store(settings: Settings) -> Store:
+    if settings.store.kind == "memory":
+        return MemoryStore()
+    return SqliteStore(settings.store.path)

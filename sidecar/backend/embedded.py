@@ -1,0 +1,253 @@
+"""The optimiser in this process: the engine's sessions behind the backend seam."""
+
+import os
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+
+from sidecar.backend.base import Mode, Receipt, Selection
+from sidecar.core import ids
+from sidecar.core.feedback import Reward
+from sidecar.core.ids import BASELINE
+from sidecar.core.prompt import Pattern
+from sidecar.core.session import Entry, SessionRecord, Status
+from sidecar.engine import config, view
+from sidecar.engine.live import LiveSession
+from sidecar.engine.propose import Reflection
+from sidecar.errors import InvalidRequest, NotFound
+from sidecar.store.base import Store
+from sidecar.telemetry.metrics import Metrics
+
+log = structlog.get_logger()
+
+_ACTIONS = {
+    "pause": Entry.PAUSE,
+    "resume": Entry.RESUME,
+    "cancel": Entry.CANCEL,
+    "complete": Entry.COMPLETE,
+    "pin": Entry.PIN,
+    "unpin": Entry.UNPIN,
+    "rollback": Entry.ROLLBACK,
+}
+
+
+class EmbeddedBackend:
+    """All sessions of this process."""
+
+    def __init__(
+        self,
+        store: Store,
+        reflection: Reflection,
+        metrics: Metrics,
+        *,
+        remember: int,
+        proposals_per_day: int,
+        proposer_origins: Sequence[str],
+        clock: Callable[[], float],
+    ) -> None:
+        """`proposer_origins` are the origins that a session's `proposer_url` may name."""
+        self._store = store
+        self._reflection = reflection
+        self._metrics = metrics
+        self._remember = remember
+        self._per_day = proposals_per_day
+        self._origins = {_origin(url) for url in proposer_origins}
+        self._clock = clock
+        self._live: dict[str, LiveSession] = {}
+
+    # -- the request path -----------------------------------------------------------------------
+
+    def pattern(self, session_id: str) -> Pattern:
+        """The baseline's system prompt, to match a request with."""
+        return self._session(session_id).pattern
+
+    def select(self, session_id: str, correlation_id: str, now: float) -> Selection:
+        """The candidate for a conversation. A cancelled session serves its baseline, a completed
+        one its winner: the application's calls go on either way."""
+        live = self._session(session_id)
+        stored = None
+        if live.state.status is Status.CANCELLED:
+            assignment = live.assigner.draw(correlation_id, now)
+        elif live.state.status.final:
+            assignment = live.assigner.known(correlation_id) or live.assigner.draw(
+                correlation_id, now
+            )
+        else:
+            assignment, stored = live.assigner.assign(correlation_id, now)
+        text = live.state.candidates[assignment.candidate_id].text
+        mode = Mode.BASELINE if assignment.candidate_id == BASELINE else Mode.OPTIMIZED
+        return Selection(assignment, live.pattern, text, mode, stored)
+
+    # -- the slow loop --------------------------------------------------------------------------
+
+    async def report(self, session_id: str, rewards: Sequence[Reward]) -> list[Receipt]:
+        """Count rewards in the session's journal and let it think."""
+        counted = await self._session(session_id).report(rewards)
+        return [
+            Receipt(reward.rollout_id, assignment.candidate_id, news)
+            for reward, assignment, news in counted
+        ]
+
+    async def create(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """A new session, or the one that has the client's session id already."""
+        session_id = self._session_id(request)
+        if session_id in self._live:
+            return self._resumed(self._live[session_id], request)
+        parsed = config.parse(_config_body(request))
+        self._check_proposer(parsed)
+        record = SessionRecord(
+            session_id,
+            "gepa",
+            parsed.dump(),
+            self._clock(),
+            os.urandom(16).hex(),
+            _mapping(request, "metadata"),
+            ids.job_id(os.urandom(8)),
+        )
+        existing = await self._store.add_session(record)
+        live = self._open(existing or record)
+        if existing is not None:
+            await live.restore()
+        self._live.setdefault(session_id, live)
+        return self._created(self._live[session_id], request)
+
+    def _resumed(self, live: LiveSession, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The existing session of that id; its own config stays in force, and says so."""
+        if request.get("config_body") is not None:
+            asked = config.parse(_config_body(request))
+            if asked.dump() != live.config.dump():
+                log.warning(
+                    "session exists with another config, which stays in force; "
+                    "use a new session id for the new one",
+                    session=live.session_id,
+                )
+        return self._created(live, request)
+
+    def _created(self, live: LiveSession, request: Mapping[str, Any]) -> dict[str, Any]:
+        out = view.summary(live)
+        given = request.get("correlation_id") or request.get("agent_id")
+        if given is not None:
+            if not isinstance(given, str) or not ids.is_correlation_id(given):
+                raise InvalidRequest(
+                    "must be 1 to 128 of A-Z a-z 0-9 _ . : -", param="correlation_id"
+                )
+            out["correlation_id"] = given
+        return out
+
+    async def status(self, session_id: str) -> dict[str, Any]:
+        """Everything about a session."""
+        return view.status(self._session(session_id))
+
+    async def sessions(self) -> list[dict[str, Any]]:
+        """All sessions, in short."""
+        return [view.summary(live) for live in self._live.values()]
+
+    async def command(
+        self, session_id: str, action: str, arguments: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Steer a session."""
+        live = self._session(session_id)
+        kind = _ACTIONS.get(action)
+        if kind is None:
+            raise InvalidRequest(f"unknown action {action!r}; known are {', '.join(_ACTIONS)}")
+        subject = ""
+        if kind is Entry.PIN:
+            subject = arguments.get("candidate_id", "")
+            if not isinstance(subject, str) or not subject:
+                raise InvalidRequest("pin needs a candidate_id", param="candidate_id")
+        await live.command(kind, subject)
+        return view.status(live)
+
+    async def export(self, session_id: str, candidate_id: str | None = None) -> dict[str, Any]:
+        """A prompt to keep without us."""
+        live = self._session(session_id)
+        return view.export(live, candidate_id)
+
+    async def start(self) -> None:
+        """Load all sessions."""
+        for record in await self._store.sessions():
+            live = self._open(record)
+            await live.restore()
+            self._live[record.session_id] = live
+            live.think()
+
+    async def stop(self) -> None:
+        """Stop learning, keep what is known."""
+        for live in self._live.values():
+            await live.stop()
+        await self._reflection.close()
+
+    # -- helpers --------------------------------------------------------------------------------
+
+    def _session(self, session_id: str) -> LiveSession:
+        live = self._live.get(session_id)
+        if live is None:
+            raise NotFound(f"there is no session {session_id!r}", param="session_id")
+        return live
+
+    def _open(self, record: SessionRecord) -> LiveSession:
+        return LiveSession(
+            record,
+            self._store,
+            self._reflection,
+            self._metrics,
+            remember=self._remember,
+            proposals_per_day=self._per_day,
+            clock=self._clock,
+        )
+
+    def _session_id(self, request: Mapping[str, Any]) -> str:
+        given = request.get("session_id")
+        if given is None:
+            return str(uuid.uuid4())
+        if not isinstance(given, str) or not ids.is_session_id(given) or given == "v1":
+            raise InvalidRequest(
+                "session_id must be 1 to 64 of A-Z a-z 0-9 _ . - (and not `v1`)",
+                param="session_id",
+            )
+        return given
+
+    def _check_proposer(self, parsed: config.SessionConfig) -> None:
+        """Never let a request point the engine at an address of its choosing."""
+        url = parsed.proposer.base_url
+        if url and _origin(url) not in self._origins:
+            raise InvalidRequest(
+                "proposer_url names an origin that this sidecar does not allow; add it to "
+                "engine.proposer_origins, or leave proposer_url out to use the provider",
+                param="proposer_url",
+            )
+
+
+def _config_body(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration of a create request, overrides applied."""
+    body = request.get("config_body")
+    if body is None:
+        for name in ("config_path", "config_name"):
+            if request.get(name) is not None:
+                raise InvalidRequest(
+                    f"{name} names something that only your machine has; send config_body",
+                    param=name,
+                )
+        raise InvalidRequest("a session needs a config_body", param="config_body")
+    if not isinstance(body, dict) or not body:
+        raise InvalidRequest(
+            'config_body must be an object such as {"prompt_learning": {…}}', param="config_body"
+        )
+    return config.override(body, _mapping(request, "overrides"))
+
+
+def _mapping(request: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = request.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise InvalidRequest(f"{name} must be an object", param=name)
+    return value
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme.lower(), parts.netloc.lower()

@@ -1,0 +1,153 @@
+"""The command line: parses and dispatches. What a command does, and imports, is in `commands/`,
+loaded when it is called, so that `sidecar version` and `--help` answer at once.
+
+Exit codes: 0 done, 1 it did not work, 2 wrong usage or wrong settings.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import TextIO
+
+from sidecar import __version__
+
+Command = Callable[[argparse.Namespace, TextIO], int]
+
+_COMMANDS = {
+    "serve": "sidecar.commands.serve",
+    "check": "sidecar.commands.settings",
+    "demo": "sidecar.commands.demo",
+    "sessions": "sidecar.commands.sessions",
+}
+_STEERING = {
+    "pause": "stop proposing and shifting traffic; the shares stay as they are",
+    "resume": "go on after a pause",
+    "cancel": "end the session for good; everyone gets the baseline again",
+    "unpin": "end a pin",
+    "rollback": "go back to the baseline; what served must prove itself anew",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    try:
+        arguments = _parser().parse_args(argv)
+    except SystemExit as stop:  # argparse has said what was wrong, or shown the help
+        return int(stop.code or 0)
+    if arguments.command == "version":
+        print(__version__)
+        return 0
+    try:
+        return _carry_out(arguments)
+    except KeyboardInterrupt:
+        return 1
+    except BrokenPipeError:  # the reader has seen enough (`| head`)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _carry_out(arguments: argparse.Namespace) -> int:
+    from sidecar.errors import SidecarError  # noqa: PLC0415
+    from sidecar.loading import SettingsError  # noqa: PLC0415
+
+    try:
+        command: Command = getattr(import_module(_COMMANDS[arguments.command]), arguments.command)
+        return command(arguments, sys.stdout)
+    except SettingsError as error:
+        print(f"sidecar: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        raise
+    except (SidecarError, OSError) as error:
+        print(f"sidecar: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sidecar",
+        description="Makes an application's prompts better from what its users say.",
+        epilog="Settings: flag > environment (SIDECAR_SERVER__PORT) > sidecar.toml > default.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _serve(commands.add_parser("serve", help="run the sidecar"))
+    _demo(commands.add_parser("demo", help="watch a prompt get better; no key, no network"))
+    _check(commands.add_parser("check", help="show the effective settings, or all that is wrong"))
+    _sessions(commands.add_parser("sessions", help="look at and steer a running sidecar"))
+    commands.add_parser("version", help="print the version")
+    return parser
+
+
+def _serve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="FILE", help="settings file (default: sidecar.toml)")
+    flag = parser.add_argument
+    flag("--host", dest="server.host", metavar="HOST", help="address to listen on")
+    flag("--port", dest="server.port", metavar="PORT", help="port to listen on; 0 picks one")
+    flag(
+        "--allow-open",
+        dest="server.allow_open",
+        action="store_true",
+        default=None,
+        help="listen beyond this machine without any key",
+    )
+    flag("--base-url", dest="provider.base_url", metavar="URL", help="provider that is called")
+    flag("--store-path", dest="store.path", metavar="FILE", help="database file")
+    flag("--log-level", dest="log.level", metavar="LEVEL", help="debug, info, warning or error")
+
+
+def _check(parser: argparse.ArgumentParser) -> None:
+    _serve(parser)
+    _json(parser)
+
+
+def _demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=int, default=1, help="same seed, same run (default: 1)")
+    parser.add_argument(
+        "--feedback",
+        choices=("true", "shuffled"),
+        default="true",
+        help="shuffled: the users' thumbs say nothing, so nothing may be promoted",
+    )
+    parser.add_argument(
+        "--conversations", type=int, metavar="N", help="how many conversations are held"
+    )
+    parser.add_argument(
+        "--keep-serving", action="store_true", help="stay up afterwards, to look around"
+    )
+    _json(parser)
+
+
+def _sessions(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    _remote(actions.add_parser("list", help="all sessions"))
+    _remote(_one(actions.add_parser("show", help="candidates, evidence, recent events")))
+    pin = _one(actions.add_parser("pin", help="serve one candidate to everyone"))
+    pin.add_argument("candidate", metavar="CANDIDATE")
+    _remote(pin)
+    for action, words in _STEERING.items():
+        _remote(_one(actions.add_parser(action, help=words)))
+    export = _one(actions.add_parser("export", help="write a prompt to standard output"))
+    export.add_argument("--candidate", metavar="ID", help="which one (default: the best proven)")
+    export.add_argument("--format", choices=("text", "messages", "json"), default="text")
+    _remote(export)
+
+
+def _one(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument("session", metavar="SESSION")
+    return parser
+
+
+def _remote(parser: argparse.ArgumentParser) -> None:
+    flag = parser.add_argument
+    flag("--url", metavar="URL", help="the running sidecar (default: SIDECAR_URL, else settings)")
+    flag("--key", metavar="KEY", help="its key; SIDECAR_KEY keeps it out of the process list")
+    flag("--config", metavar="FILE", help="settings file (default: sidecar.toml)")
+    _json(parser)
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="write JSON")

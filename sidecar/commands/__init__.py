@@ -1,0 +1,1 @@
+"""What each command does; `sidecar.cli` only parses and dispatches."""

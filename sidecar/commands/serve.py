@@ -1,0 +1,29 @@
+"""`sidecar serve`: run until told to stop."""
+
+import argparse
+import asyncio
+import sys
+from typing import TextIO
+
+from sidecar.commands.settings import settings_of
+from sidecar.loading import Loaded
+from sidecar.telemetry import logs
+
+
+def serve(arguments: argparse.Namespace, out: TextIO) -> int:
+    """Serve; warnings about doubtful settings come first, where a person looks."""
+    loaded = settings_of(arguments)
+    logs.configure(loaded.settings.log.level, loaded.settings.log.format)
+    sys.stderr.writelines(f"sidecar: warning: {warning}\n" for warning in loaded.warnings)
+    asyncio.run(_run(loaded, out))
+    return 0
+
+
+async def _run(loaded: Loaded, out: TextIO) -> None:
+    from sidecar.app import Sidecar  # noqa: PLC0415  # wrong settings are told without loading it
+
+    sidecar = Sidecar(loaded.settings)
+    await sidecar.start()
+    out.write(f"sidecar: listening on {sidecar.url}\n")
+    out.flush()
+    await sidecar.serve_forever()

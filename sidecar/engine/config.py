@@ -1,0 +1,252 @@
+"""A session's configuration: the published form in, a typed one out.
+
+Accepts what the published API accepts for GEPA online (wire contract, sections 3.2, 6.1 to 6.4);
+our own dials stand under `safety`. Nothing is silently ignored: an online key that we do not know
+is refused by name, and a key that belongs to offline jobs is accepted and listed in `unused`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from sidecar.core.prompt import SYSTEM_ROLES, Pattern, Wildcard
+from sidecar.engine.options import Options
+from sidecar.errors import InvalidRequest
+
+ROOTS = ("prompt_learning", "policy_optimization")
+_ONLINE = {
+    "online_proposer_min_rollouts",
+    "online_proposer_max_candidates",
+    "online_prune_threshold",
+    "online_prune_min_rollouts",
+    "proposer_url",
+    "proposer_model",
+    "proposer_api_key",
+    "proposer",
+    "mode",
+    "safety",
+}
+_OFFLINE = {
+    "env_name", "rng_seed", "env_config", "metaprompt", "modules", "proposer_type",
+    "proposer_effort", "proposer_output_tokens", "proposed_prompt_max_tokens", "rollout",
+    "evaluation", "mutation", "population", "archive", "token", "adaptive_pool", "adaptive_batch",
+    "proxy_models", "verifier", "unified_optimization", "rollout_budget", "minibatch_size",
+    "max_concurrent_rollouts", "evaluation_seeds", "validation_seeds", "mutation_rate",
+    "initial_population_size", "num_generations", "children_per_generation", "archive_size",
+    "pareto_set_size",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Proposer:
+    """Who writes new prompts. Empty values mean the server's own settings."""
+
+    model: str = ""
+    base_url: str = ""
+    api_key: str = field(default="", repr=False)
+    temperature: float | None = None
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionConfig:
+    """What a GEPA online session runs on."""
+
+    baseline: str
+    """The system prompt with its placeholders; empty when the application sends none."""
+    wildcards: tuple[Wildcard, ...] = ()
+    min_rollouts: int = 20
+    """Rewards between proposals."""
+    max_candidates: int = 0
+    """Proposals over the session's life; 0 for no limit."""
+    proposer: Proposer = Proposer()
+    options: Options = field(default_factory=Options)
+    unused: tuple[str, ...] = ()
+    """Keys of the config that an online session has no use for."""
+
+    @property
+    def pattern(self) -> Pattern:
+        """The baseline, ready to be matched."""
+        return Pattern.parse(self.baseline, self.wildcards)
+
+    def dump(self) -> dict[str, Any]:
+        """Plain data for the store; `load` reads it back."""
+        return asdict(self)
+
+    @staticmethod
+    def load(data: Mapping[str, Any]) -> "SessionConfig":
+        """From what `dump` made."""
+        return SessionConfig(
+            **{
+                **data,
+                "wildcards": tuple(Wildcard(**w) for w in data["wildcards"]),
+                "proposer": Proposer(**data["proposer"]),
+                "options": Options(**data["options"]),
+                "unused": tuple(data["unused"]),
+            }
+        )
+
+
+def parse(body: Mapping[str, Any]) -> SessionConfig:
+    """The configuration in a `config_body`. Raises `InvalidRequest` naming the wrong field."""
+    root = next((name for name in ROOTS if name in body), None)
+    if root is None:
+        raise InvalidRequest(
+            "config_body must hold `prompt_learning` (or `policy_optimization`)",
+            param="config_body",
+        )
+    where = f"config_body.{root}"
+    section = _object(body[root], where)
+    algorithm = section.get("algorithm")
+    if algorithm != "gepa":
+        raise InvalidRequest(
+            f"algorithm {algorithm!r} is not supported; use 'gepa'", param=f"{where}.algorithm"
+        )
+    gepa = _object(section.get("gepa", {}), f"{where}.gepa")
+    _check_keys(gepa, f"{where}.gepa")
+    safety = {**_object(section.get("safety", {}), f"{where}.safety"),
+              **_object(gepa.get("safety", {}), f"{where}.gepa.safety")}  # fmt: skip
+    baseline, wildcards = _prompt(section.get("initial_prompt"), f"{where}.initial_prompt")
+    return SessionConfig(
+        baseline=baseline,
+        wildcards=wildcards,
+        min_rollouts=_integer(gepa, "online_proposer_min_rollouts", 20, where, least=1),
+        max_candidates=_integer(gepa, "online_proposer_max_candidates", 0, where, least=0),
+        proposer=_proposer(gepa, section, f"{where}.gepa"),
+        options=replace(
+            _options(safety, f"{where}.gepa.safety"),
+            prune_below=_number(gepa, "online_prune_threshold", where) or 0.0,
+            prune_rewards=_integer(gepa, "online_prune_min_rollouts", 20, where, least=1),
+        ),
+        unused=tuple(sorted(_OFFLINE & gepa.keys())),
+    )
+
+
+def override(body: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """`body` with overrides applied; a dotted key reaches into nested objects."""
+    out = dict(body)
+    for dotted, value in overrides.items():
+        *path, last = str(dotted).split(".")
+        node = out
+        for name in path:
+            inner = node.get(name, {})
+            if not isinstance(inner, dict):
+                raise InvalidRequest(f"`{name}` is not an object", param=f"overrides.{dotted}")
+            node[name] = node = dict(inner)
+        node[last] = value
+    return out
+
+
+def _prompt(value: Any, where: str) -> tuple[str, tuple[Wildcard, ...]]:
+    prompt = _object(value, where) if value is not None else {}
+    messages = prompt.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise InvalidRequest(
+            "initial_prompt.messages must be a list with the prompt that you use today, such as "
+            '[{"role": "system", "pattern": "You are …"}]',
+            param=f"{where}.messages",
+        )
+    wildcards = _wildcards(prompt.get("wildcards", {}), f"{where}.wildcards")
+    system = ""
+    for i, message in enumerate(sorted_messages(messages, f"{where}.messages")):
+        role, text = message.get("role"), message.get("pattern", message.get("content"))
+        if not isinstance(role, str) or not isinstance(text, str):
+            raise InvalidRequest(
+                "each message needs a `role` and a `pattern` (or `content`), both text",
+                param=f"{where}.messages[{i}]",
+            )
+        if role in SYSTEM_ROLES and not system:
+            system = text.strip()
+    return system, wildcards
+
+
+def sorted_messages(messages: list[Any], where: str) -> list[Mapping[str, Any]]:
+    """The messages in their declared order. Raises `InvalidRequest` when one is not an object."""
+    for i, message in enumerate(messages):
+        _object(message, f"{where}[{i}]")
+        if not isinstance(message.get("order", 0), int):
+            raise InvalidRequest("`order` must be a whole number", param=f"{where}[{i}].order")
+    return sorted(messages, key=lambda m: m.get("order", 0))
+
+
+def _wildcards(value: Any, where: str) -> tuple[Wildcard, ...]:
+    out = []
+    for name, need in _object(value, where).items():
+        if need not in {"REQUIRED", "OPTIONAL"}:
+            raise InvalidRequest(
+                f"wildcard {name!r} must be 'REQUIRED' or 'OPTIONAL'", param=f"{where}.{name}"
+            )
+        out.append(Wildcard(name, need == "REQUIRED"))
+    return tuple(out)
+
+
+def _proposer(gepa: Mapping[str, Any], section: Mapping[str, Any], where: str) -> Proposer:
+    given = _object(gepa.get("proposer", {}), f"{where}.proposer")
+    policy = _object(section.get("policy", {}), f"{where}.policy")
+    texts = {
+        "model": gepa.get("proposer_model") or given.get("model") or policy.get("model") or "",
+        "base_url": gepa.get("proposer_url") or given.get("inference_url") or "",
+        "api_key": gepa.get("proposer_api_key") or given.get("api_key") or "",
+    }
+    for name, text in texts.items():
+        if not isinstance(text, str):
+            raise InvalidRequest(f"the proposer's {name} must be text", param=f"{where}.proposer")
+    base = texts["base_url"].removesuffix("/").removesuffix("/chat/completions")
+    tokens = _integer(given, "max_tokens", 0, where, least=0)
+    return Proposer(
+        texts["model"], base, texts["api_key"], _number(given, "temperature", where), tokens or None
+    )
+
+
+def _options(safety: Mapping[str, Any], where: str) -> Options:
+    known = {f.name: type(f.default) for f in fields(Options)}
+    for name, value in safety.items():
+        if name not in known:
+            raise InvalidRequest(
+                f"`safety.{name}` is unknown; known are {', '.join(sorted(known))}",
+                param=f"{where}.{name}",
+            )
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:  # noqa: PLR2004
+            raise InvalidRequest("must be a number, zero or more", param=f"{where}.{name}")
+        if known[name] is int and not isinstance(value, int):
+            raise InvalidRequest("must be a whole number", param=f"{where}.{name}")
+    if not 0 < safety.get("delta", 0.05) < 1:
+        raise InvalidRequest("`delta` must be between 0 and 1", param=f"{where}.delta")
+    return Options(**safety)
+
+
+def _check_keys(gepa: Mapping[str, Any], where: str) -> None:
+    if gepa.get("mode", "online") != "online":
+        raise InvalidRequest(
+            f"mode {gepa['mode']!r} is not a session's; sessions are 'online'",
+            param=f"{where}.mode",
+        )
+    for name in gepa:
+        if name not in _ONLINE | _OFFLINE:
+            raise InvalidRequest(
+                f"`{name}` is not a key of an online GEPA session", param=f"{where}.{name}"
+            )
+
+
+def _object(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InvalidRequest("must be an object", param=where)
+    return value
+
+
+def _integer(section: Mapping[str, Any], name: str, default: int, where: str, least: int) -> int:
+    value = section.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InvalidRequest(
+            f"`{name}` must be a whole number, {least} or more", param=f"{where}.{name}"
+        )
+    return value
+
+
+def _number(section: Mapping[str, Any], name: str, where: str) -> float | None:
+    value = section.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidRequest(f"`{name}` must be a number", param=f"{where}.{name}")
+    return float(value)

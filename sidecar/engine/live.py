@@ -1,0 +1,288 @@
+"""A running session: the pure state, its journal, its table, and the proposals in flight.
+
+Every change goes the same way: append to the journal, fold the entry into the state, swap the
+table. Appending and folding happen under one lock, so the fold sees entries in journal order.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import structlog
+
+from sidecar.core import ids
+from sidecar.core.feedback import Reward, merge
+from sidecar.core.rollout import Assignment
+from sidecar.core.session import Entry, JournalEntry, SessionRecord, Snapshot
+from sidecar.engine import reflect, screen, snapshot
+from sidecar.engine.assigner import Assigner
+from sidecar.engine.cluster import sketch
+from sidecar.engine.config import SessionConfig
+from sidecar.engine.propose import ProposalFailed, Reflection
+from sidecar.engine.session import Plan, SessionState
+from sidecar.engine.table import Table
+from sidecar.errors import Conflict, NotFound
+from sidecar.store.base import Store, StoreError
+from sidecar.telemetry.metrics import Metrics
+
+_SNAPSHOT_EVERY = 200
+_PAGE = 1000
+
+log = structlog.get_logger()
+
+
+class LiveSession:
+    """One session of the embedded engine."""
+
+    def __init__(
+        self,
+        record: SessionRecord,
+        store: Store,
+        reflection: Reflection,
+        metrics: Metrics,
+        *,
+        remember: int,
+        proposals_per_day: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self.record = record
+        self.config = SessionConfig.load(record.config)
+        self.pattern = self.config.pattern
+        self.state = SessionState.begin(self.config, record.salt, record.created_at)
+        self.assigner = Assigner(record.session_id, record.salt, store.record_assignment, remember)
+        self._store = store
+        self._reflection = reflection
+        self._metrics = metrics
+        self._per_day = proposals_per_day
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._proposing: asyncio.Task[None] | None = None
+        self._kept = 0
+        self._remember = remember
+
+    @property
+    def session_id(self) -> str:
+        """The session's id."""
+        return self.record.session_id
+
+    # -- coming back ----------------------------------------------------------------------------
+
+    async def restore(self) -> None:
+        """Rebuild the state from the newest snapshot and the journal after it."""
+        saved = await self._store.snapshot(self.session_id)
+        state = snapshot.load(saved.state, self.config, self.record.salt) if saved else None
+        if state is not None:
+            self.state = state
+        self._kept = self.state.seq
+        while page := await self._store.journal(self.session_id, self.state.seq, _PAGE):
+            for entry in page:
+                self.state.apply(entry)
+        recent = await self._store.recent_assignments(self.session_id, self._remember)
+        self.assigner.restore(recent, await self._store.tally(self.session_id))
+        self.assigner.tick = max(self.assigner.tick, self.state.tick)
+        self._swap()
+
+    # -- counting -------------------------------------------------------------------------------
+
+    async def report(self, rewards: Sequence[Reward]) -> list[tuple[Reward, Assignment, bool]]:
+        """Count rewards; for each its assignment and whether it was news."""
+        async with self._lock:
+            if self.state.status.final:
+                raise Conflict(f"session {self.session_id} is {self.state.status}")
+            last = await self._store.last_entries(
+                self.session_id, [reward.rollout_id for reward in rewards]
+            )
+            assignments = [await self._assignment(reward.rollout_id) for reward in rewards]
+            sketches = await self._sketches([r.rollout_id for r in rewards])
+            fresh = [
+                self._entry(reward, assignment, last.get(reward.rollout_id), sketches)
+                for reward, assignment in zip(rewards, assignments, strict=True)
+                if _revision(last.get(reward.rollout_id)) < reward.revision
+            ]
+            counted = {entry.subject for entry in await self._append(fresh)}
+        self.think()
+        return [
+            (reward, assignment, reward.rollout_id in counted)
+            for reward, assignment in zip(rewards, assignments, strict=True)
+        ]
+
+    async def _assignment(self, rollout_id: str) -> Assignment:
+        found = self.assigner.known(rollout_id) or await self._store.assignment(
+            self.session_id, rollout_id
+        )
+        if found is None:
+            raise NotFound(f"session {self.session_id} has no rollout {rollout_id}")
+        return found
+
+    async def _sketches(self, rollout_ids: Sequence[str]) -> dict[str, list[int]]:
+        """What kind of input each rollout began with."""
+        out: dict[str, list[int]] = {}
+        for turn in await self._store.turns(self.session_id, rollout_ids):
+            opening = reflect.Experience([turn], 0.0, ()).opening
+            if turn.rollout_id not in out and opening:
+                out[turn.rollout_id] = sketch(opening)
+        return out
+
+    def _entry(
+        self,
+        reward: Reward,
+        assignment: Assignment,
+        prior: JournalEntry | None,
+        sketches: Mapping[str, list[int]],
+    ) -> JournalEntry:
+        payload = {
+            "revision": reward.revision,
+            "value": reward.value,
+            "replaces": prior.payload["value"] if prior else None,
+            "candidate_id": assignment.candidate_id,
+            "propensity": assignment.propensity,
+            "tick": assignment.tick,
+            "now": self.assigner.tick,
+            "random": assignment.weight > 0,
+            "said": bool(reward.comments),
+            "sketch": sketches.get(reward.rollout_id, []),
+        }
+        key = f"reward:{reward.rollout_id}:{reward.revision}"
+        return JournalEntry(key, Entry.REWARD, reward.rollout_id, payload, self._clock())
+
+    # -- steering -------------------------------------------------------------------------------
+
+    async def command(self, kind: Entry, subject: str = "") -> None:
+        """Append a command. Raises `Conflict` when the session's state forbids it."""
+        async with self._lock:
+            self._allow(kind, subject)
+            key = f"{kind}:{os.urandom(8).hex()}"
+            payload = {"now": self.assigner.tick}
+            await self._append([JournalEntry(key, kind, subject, payload, self._clock())])
+            await self._keep(always=True)
+        self.think()
+
+    def _allow(self, kind: Entry, subject: str) -> None:
+        if self.state.status.final:
+            raise Conflict(
+                f"session {self.session_id} is {self.state.status}; create a new one instead"
+            )
+        if kind is Entry.PIN and subject not in self.state.candidates:
+            raise NotFound(f"session {self.session_id} has no candidate {subject!r}")
+
+    # -- proposing ------------------------------------------------------------------------------
+
+    def think(self) -> None:
+        """Begin a proposal if one is due and none is in flight."""
+        if self._proposing is not None and not self._proposing.done():
+            return
+        plan = self.state.plan(self.assigner.tick, self._clock(), self._per_day)
+        if plan is not None:
+            self._proposing = asyncio.create_task(self._propose(plan))
+
+    async def _propose(self, plan: Plan) -> None:
+        try:
+            entry = await self._write(plan)
+            async with self._lock:
+                await self._append([entry])
+                await self._keep(always=True)
+        except StoreError as error:
+            log.warning("proposal not kept", session=self.session_id, error=str(error))
+        except Exception:  # a proposal may fail in any way, and must not end learning
+            log.exception("proposal failed", session=self.session_id)
+
+    async def _write(self, plan: Plan) -> JournalEntry:
+        """Ask for a better text than the parent's, and screen it: what to append."""
+        names = [w.name for w in self.config.wildcards]
+        experiences = await self._experiences(plan)
+        question = reflect.prompt(plan.parent, experiences, names)
+        at, tick = self._clock(), {"now": self.assigner.tick}
+        try:
+            answer = await self._reflection.ask(question, self.config.proposer)
+        except ProposalFailed as error:
+            return self._refused(f"failed: {error}", at, tick)
+        text = reflect.extract(answer)
+        why = screen.refusal(
+            text,
+            baseline=self.config.baseline,
+            parent=plan.parent.text,
+            placeholders=names,
+            known=[c.text for c in self.state.candidates.values()],
+            shown=[s for e in experiences for s in (e.asked, *e.comments)],
+        )
+        if why:
+            return self._refused(why, at, tick)
+        candidate = ids.candidate_id(os.urandom(6))
+        failures = sum(e.value < 0.5 for e in experiences)  # noqa: PLR2004 - half of the scale
+        payload = {
+            "text": text,
+            "parent_id": plan.parent.candidate_id,
+            "origin": "reflection",
+            "rationale": f"from {failures} failures and {len(experiences) - failures} successes",
+            **tick,
+        }
+        return JournalEntry(f"candidate:{candidate}", Entry.CANDIDATE, candidate, payload, at)
+
+    def _refused(self, why: str, at: float, tick: Mapping[str, Any]) -> JournalEntry:
+        outcome = "failed" if why.startswith("failed") else "screened_out"
+        self._count(outcome)
+        log.info("proposal refused", session=self.session_id, why=why)
+        key = f"refused:{os.urandom(8).hex()}"
+        return JournalEntry(key, Entry.REFUSED, "", {"why": why, **tick}, at)
+
+    async def _experiences(self, plan: Plan) -> list[reflect.Experience]:
+        wanted = [r.rollout_id for r in plan.examples]
+        turns = await self._store.turns(self.session_id, wanted)
+        out = []
+        for rewarded in plan.examples:
+            events = await self._store.events_of(self.session_id, rewarded.rollout_id)
+            said = merge(self.session_id, rewarded.rollout_id, events).comments
+            own = [t for t in turns if t.rollout_id == rewarded.rollout_id]
+            out.append(reflect.Experience(own, rewarded.value, said))
+        return out
+
+    # -- the journal ----------------------------------------------------------------------------
+
+    async def _append(self, entries: Sequence[JournalEntry]) -> list[JournalEntry]:
+        """Append, fold, swap (the lock is held)."""
+        if not entries:
+            return []
+        appended = await self._store.append(self.session_id, entries)
+        for entry in appended:
+            for event in self.state.apply(entry):
+                self._announce(event)
+        self._swap()
+        await self._keep()
+        return appended
+
+    def _swap(self) -> None:
+        """Let new conversations draw from the shares as they are now."""
+        self.assigner.table = Table.of(self.state.version, self.state.weights)
+        self.assigner.random = not self.state.pinned
+
+    async def _keep(self, *, always: bool = False) -> None:
+        """Snapshot now and then (the lock is held)."""
+        if always or self.state.seq - self._kept >= _SNAPSHOT_EVERY:
+            self._kept = self.state.seq
+            kept = Snapshot(self.state.seq, snapshot.dump(self.state))
+            await self._store.save_snapshot(self.session_id, kept)
+
+    def _announce(self, event: Mapping[str, Any]) -> None:
+        kind = event["kind"]
+        if kind in {"proposed", "certified", "promoted", "retired", "rolled_back"}:
+            self._count(kind)
+        log.info(
+            f"candidate {kind}" if event["candidate_id"] else f"session {kind}",
+            session=self.session_id, candidate=event["candidate_id"], **event["detail"],
+        )  # fmt: skip
+
+    def _count(self, outcome: str) -> None:
+        self._metrics.candidates.labels(self._metrics.session(self.session_id), outcome).inc()
+
+    async def stop(self) -> None:
+        """Give up the proposal in flight and keep what is known."""
+        if self._proposing is not None:
+            self._proposing.cancel()
+            await asyncio.gather(self._proposing, return_exceptions=True)
+        async with self._lock:
+            await self._keep(always=True)
+
+
+def _revision(entry: JournalEntry | None) -> int:
+    return int(entry.payload["revision"]) if entry else 0

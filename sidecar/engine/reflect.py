@@ -1,0 +1,95 @@
+"""The reflection prompt and what comes back: GEPA's own template and parser.
+
+What users wrote is data. It goes in fenced by the template, trimmed, stripped of control characters
+and of anything that would close the fence, with credentials masked; it is never an instruction.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from gepa.strategies.instruction_proposal import InstructionProposalSignature
+
+from sidecar.core.rollout import Turn
+from sidecar.core.session import Candidate
+from sidecar.engine.screen import mask_secrets
+
+_TEXT = 2000
+_COMMENT = 500
+_PLACEHOLDERS = """
+
+Keep these placeholders exactly as they are written, each at least once, because the application \
+fills them in: {names}."""
+
+
+@dataclass(frozen=True, slots=True)
+class Experience:
+    """One rollout as reflection sees it."""
+
+    turns: Sequence[Turn]
+    value: float
+    comments: Sequence[str]
+
+    @property
+    def asked(self) -> str:
+        """What the users of the application wrote, turn by turn."""
+        last = self.turns[-1].request if self.turns else ()
+        return "\n".join(f"{role}: {text}" for role, text in last if role != "system")
+
+    @property
+    def replied(self) -> str:
+        """The last answer."""
+        return self.turns[-1].reply if self.turns else ""
+
+    @property
+    def opening(self) -> str:
+        """The first thing a user wrote: what kind of input this is."""
+        first = self.turns[0].request if self.turns else ()
+        return next((text for role, text in first if role == "user"), "")
+
+
+def prompt(
+    parent: Candidate, experiences: Sequence[Experience], placeholders: Sequence[str]
+) -> str:
+    """The text to send to the reflection model."""
+    rendered: str = InstructionProposalSignature.prompt_renderer(
+        {
+            "current_instruction_doc": parent.text,
+            "dataset_with_feedback": [_record(e) for e in experiences],
+        }
+    )
+    if placeholders:
+        rendered += _PLACEHOLDERS.format(names=", ".join(f"{{{name}}}" for name in placeholders))
+    return rendered
+
+
+def extract(answer: str) -> str:
+    """The new instruction in the model's answer: in a fence, or as JSON `{"instruction": …}`."""
+    text: str = InstructionProposalSignature.output_extractor(answer)["new_instruction"]
+    if text.startswith("{"):
+        try:
+            found = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return text
+        if isinstance(found, dict) and isinstance(found.get("instruction"), str):
+            return str(found["instruction"]).strip()
+    return text
+
+
+def _record(experience: Experience) -> dict[str, Any]:
+    feedback = f"Reward {experience.value:.2f} (0 is worst, 1 is best)."
+    for comment in experience.comments:
+        feedback += f'\nThe user wrote: "{data(comment, _COMMENT)}"'
+    return {
+        "Inputs": data(experience.asked, _TEXT),
+        "Generated Outputs": data(experience.replied, _TEXT),
+        "Feedback": feedback,
+    }
+
+
+def data(text: str, limit: int) -> str:
+    """Foreign text made harmless: masked, trimmed, without fences and control characters."""
+    plain = "".join(c for c in mask_secrets(text) if c.isprintable() or c == "\n")
+    plain = plain.replace("```", "'''").strip()
+    return plain if len(plain) <= limit else plain[: limit - 1] + "…"

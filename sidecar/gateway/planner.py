@@ -1,0 +1,175 @@
+"""How a session's call is served: who is talking, which candidate, what the provider is sent.
+
+First the request is matched, then a candidate is drawn: a call that is not the session's must not
+become a rollout. On `/v1` nothing here can fail a call. Whatever goes wrong, it is served by the
+last prompt that was known to be good, else by the application's own, and counted.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from sidecar.backend.base import Backend, Mode, Selection
+from sidecar.core import conversation
+from sidecar.core.conversation import Chain
+from sidecar.core.prompt import Pattern, Place, locate
+from sidecar.errors import Conflict, NotFound, SidecarError
+from sidecar.gateway import identity
+from sidecar.gateway.call import Plan
+from sidecar.gateway.chat import Chat, Unmatched
+from sidecar.gateway.identity import ChainMemory
+from sidecar.settings import Settings
+from sidecar.telemetry.metrics import Metrics
+
+log = structlog.get_logger()
+
+_PROVEN = 0.5
+"""A candidate that serves at least half of the conversations is the session's incumbent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """What a call says about itself, apart from its body."""
+
+    session_id: str
+    headers: Mapping[str, str]
+    correlation: str | None = None
+    """From the URL's path."""
+    strict: bool = False
+    """On a session URL: mistakes are answered, not passed on."""
+
+
+class Planner:
+    """Plans calls; remembers conversations and, for each session, the last good prompt."""
+
+    def __init__(
+        self, settings: Settings, backend: Backend, memory: ChainMemory, metrics: Metrics
+    ) -> None:
+        self._settings = settings.gateway
+        self._backend = backend
+        self._memory = memory
+        self._metrics = metrics
+        self._good: dict[str, Selection] = {}
+        self._failing: set[str] = set()
+
+    def knows(self, session_id: str) -> bool:
+        """Whether a call of this session could be served by anything but its own prompt."""
+        if session_id in self._good:
+            return True
+        try:
+            self._backend.pattern(session_id)
+        except NotFound:
+            return False
+        except Exception:  # noqa: BLE001 - a broken backend is `plan`'s business, and fails open
+            return True
+        return True
+
+    def plan(self, caller: Caller, chat: Chat, now: float) -> Plan:
+        """The plan for a call. Raises `NotFound`, `Conflict` or `InvalidRequest` for a strict
+        caller, and nothing for others."""
+        try:
+            plan = self._regular(caller, chat, now)
+        except SidecarError as error:
+            if caller.strict and error.status < 500:  # noqa: PLR2004 - the caller's mistake
+                raise
+            return self._fallback(caller, chat, error)
+        except Exception as error:  # noqa: BLE001 - learning may break, traffic may not (P3)
+            return self._fallback(caller, chat, error)
+        self._failing.discard(caller.session_id)
+        return plan
+
+    def unmatched(self, session_id: str, raw: bytes, reason: Unmatched) -> Plan:
+        """The plan for a call that is not the session's: untouched, and counted."""
+        self._metrics.unmatched.labels(reason.value).inc()
+        return Plan(Mode.PASSTHROUGH, raw, session_id=session_id)
+
+    def _regular(self, caller: Caller, chat: Chat, now: float) -> Plan:
+        session = caller.session_id
+        baseline = self._backend.pattern(session)
+        named = self._named(caller, chat)
+        place = locate(chat.messages, baseline)
+        if place is None:
+            return self.unmatched(session, chat.raw, Unmatched.NO_MATCH)
+        chain = self._chain(caller, chat)
+        correlation = named or self._recognised(caller, chain)
+        selection = self._backend.select(session, correlation, now)
+        self._keep_good(selection)
+        body = _rewritten(chat, place, baseline, selection.text)
+        return Plan(
+            mode=selection.mode,
+            body=chat.raw if body is None else body,
+            is_rewritten=body is not None,
+            session_id=session,
+            correlation=correlation,
+            selection=selection,
+            chat=chat,
+            chain=chain,
+        )
+
+    def _named(self, caller: Caller, chat: Chat) -> str | None:
+        header = caller.headers.get(self._settings.correlation_header)
+        return identity.explicit(caller.correlation, header, chat.body, strict=caller.strict)
+
+    def _chain(self, caller: Caller, chat: Chat) -> Chain | None:
+        if not self._settings.content_identity:
+            return None
+        headers = caller.headers
+        credential = headers.get("Authorization") or headers.get("X-API-Key", "")
+        return Chain(chat.messages, conversation.scope(caller.session_id, credential))
+
+    def _recognised(self, caller: Caller, chain: Chain | None) -> str:
+        if chain is None:
+            return identity.mint()
+        is_retry = caller.headers.get("x-stainless-retry-count", "0") != "0"
+        return identity.recognise(self._memory, chain, is_retry=is_retry)
+
+    def _keep_good(self, selection: Selection) -> None:
+        """A prompt that few conversations get is on trial: it must not become everybody's because
+        the optimiser is away."""
+        session = selection.assignment.session_id
+        known = self._good.get(session)
+        share = min(_PROVEN, known.assignment.propensity) if known else 0.0
+        if selection.assignment.propensity >= share:
+            self._good[session] = selection
+
+    def _fallback(self, caller: Caller, chat: Chat, error: Exception) -> Plan:
+        session = caller.session_id
+        self._metrics.failopen.labels(_reason(error)).inc()
+        if session not in self._failing:  # once per outage, not once per call
+            self._failing.add(session)
+            log.warning(
+                "serving_without_optimiser",
+                session=session,
+                error=type(error).__name__,
+                exc_info=None if isinstance(error, SidecarError) else error,
+            )
+        if isinstance(error, Conflict):
+            # The session is over: the application's own prompt is its baseline.
+            return Plan(Mode.BASELINE, chat.raw, session_id=session)
+        body = self._good_body(session, chat)
+        return Plan(
+            mode=Mode.FAILOPEN,
+            body=chat.raw if body is None else body,
+            is_rewritten=body is not None,
+            session_id=session,
+        )
+
+    def _good_body(self, session: str, chat: Chat) -> bytes | None:
+        good = self._good.get(session)
+        place = locate(chat.messages, good.pattern) if good else None
+        if good is None or place is None:
+            return None
+        return _rewritten(chat, place, good.pattern, good.text)
+
+
+def _rewritten(chat: Chat, place: Place, baseline: Pattern, text: str) -> bytes | None:
+    """The body with the prompt in place, or None when it already says that."""
+    messages = place.fill(chat.messages, Pattern.parse(text, baseline.holes))
+    return None if messages == chat.messages else chat.with_messages(messages)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, NotFound):
+        return "unknown_session"
+    return "closed" if isinstance(error, Conflict) else "backend"

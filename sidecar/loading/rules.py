@@ -1,0 +1,193 @@
+"""What settings must be like together, in words a person can act on.
+
+`wrong` stops the start. `doubtful` is said and served anyway, because it may be meant: a route can
+name a session that is created later over the API.
+"""
+
+import ipaddress
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from sidecar.core.ids import is_session_id
+from sidecar.engine.config import parse
+from sidecar.errors import InvalidRequest
+from sidecar.settings import SessionSettings, Settings
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """What is wrong with a setting, and which others it was judged by."""
+
+    name: str
+    message: str
+    judged_by: tuple[str, ...] = ()
+
+
+def wrong(settings: Settings) -> Iterator[Complaint]:
+    """Everything for which we do not start."""
+    yield from _server(settings)
+    yield from _provider(settings)
+    yield from _store(settings)
+    yield from _routes(settings)
+    yield from _sessions(settings)
+
+
+def doubtful(settings: Settings) -> Iterator[Complaint]:
+    """Everything that is worth a warning."""
+    ids = {session.id for session in settings.sessions}
+    for i, route in enumerate(settings.routes):
+        if route.session not in ids:
+            yield Complaint(
+                f"routes.{i}.session",
+                f"no session {route.session!r} is configured; until one is created over the API, "
+                "its calls pass through untouched",
+            )
+    key = settings.provider.api_key or settings.engine.proposer_api_key
+    if settings.sessions and key is None:
+        yield Complaint(
+            "provider.api_key",
+            "not set, so no new prompts can be proposed; set OPENAI_API_KEY, or "
+            "engine.proposer_api_key",
+        )
+    for i, session in enumerate(settings.sessions):
+        for name in session.wildcards:
+            if session.baseline and f"{{{name}}}" not in session.baseline:
+                yield Complaint(
+                    f"sessions.{i}.wildcards.{name}", f"{{{name}}} does not occur in the baseline"
+                )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can connect to a listener on `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _server(settings: Settings) -> Iterator[Complaint]:
+    server = settings.server
+    if not is_loopback(server.host) and not server.api_keys and not server.allow_open:
+        yield Complaint(
+            "server.host",
+            f"{server.host!r} is reachable from other machines, and no key protects the session "
+            "API and feedback; set server.api_keys (SIDECAR_SERVER__API_KEYS), listen on "
+            "127.0.0.1, or say server.allow_open = true",
+            ("server.api_keys", "server.allow_open"),
+        )
+    if any(not key.get_secret_value().strip() for key in server.api_keys):
+        yield Complaint("server.api_keys", "an empty key; leave it out")
+    if server.public_url:
+        yield from _url("server.public_url", server.public_url)
+
+
+def _provider(settings: Settings) -> Iterator[Complaint]:
+    provider = settings.provider
+    yield from _url("provider.base_url", provider.base_url)
+    if _is_us(settings):
+        yield Complaint(
+            "provider.base_url",
+            f"{provider.base_url!r} is this sidecar itself, so every call would go round in "
+            "circles; OPENAI_BASE_URL belongs in the application's environment, not here",
+            ("server.port",),
+        )
+    if provider.key_mode == "replace" and provider.api_key is None:
+        yield Complaint(
+            "provider.key_mode",
+            "'replace' needs a key to put in: set provider.api_key (OPENAI_API_KEY)",
+            ("provider.api_key",),
+        )
+    if settings.engine.proposer_base_url:
+        yield from _url("engine.proposer_base_url", settings.engine.proposer_base_url)
+
+
+def _is_us(settings: Settings) -> bool:
+    try:
+        parts = urlsplit(settings.provider.base_url)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return False
+    host = parts.hostname or ""
+    local = is_loopback(host) or host in {"0.0.0.0", "::"}  # noqa: S104  # to recognise it
+    return local and port == settings.server.port != 0
+
+
+def _url(name: str, url: str) -> Iterator[Complaint]:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises for a port out of range
+    except ValueError:
+        yield Complaint(name, "is not a URL; needs one like https://api.openai.com/v1")
+        return
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        yield Complaint(name, "needs http:// or https:// and a host")
+    elif parts.username is not None or parts.password is not None:
+        yield Complaint(name, "holds a user or password; keys belong in the api_key settings")
+    elif parts.query or parts.fragment:
+        yield Complaint(name, "must end with its path; a '?' or '#' cannot be extended")
+
+
+def _store(settings: Settings) -> Iterator[Complaint]:
+    if settings.store.kind != "sqlite":
+        return
+    path = settings.store.path
+    if path.is_dir():
+        yield Complaint("store.path", f"'{path}' is a directory; needs a file's name")
+    elif not path.parent.is_dir():
+        yield Complaint("store.path", f"the directory '{path.parent}' does not exist; create it")
+    elif not os.access(path if path.exists() else path.parent, os.W_OK):
+        yield Complaint("store.path", f"'{path}' cannot be written by this user")
+
+
+def _routes(settings: Settings) -> Iterator[Complaint]:
+    for i, route in enumerate(settings.routes):
+        if "*" in route.model[:-1]:
+            yield Complaint(f"routes.{i}.model", "a '*' may only stand at the end")
+        if route.api_key_sha256 and not _SHA256.fullmatch(route.api_key_sha256.lower()):
+            yield Complaint(
+                f"routes.{i}.api_key_sha256", "needs the 64 hex digits of the key's SHA-256"
+            )
+
+
+def _sessions(settings: Settings) -> Iterator[Complaint]:
+    counts = Counter(session.id for session in settings.sessions)
+    seen: set[str] = set()
+    for i, session in enumerate(settings.sessions):
+        at = f"sessions.{i}"
+        if session.id in seen:
+            yield Complaint(f"{at}.id", f"{session.id!r} is used {counts[session.id]} times")
+        seen.add(session.id)
+        if not is_session_id(session.id) or session.id == "v1":
+            yield Complaint(
+                f"{at}.id", "needs 1 to 64 of the characters A-Z a-z 0-9 _ . - (and not 'v1')"
+            )
+        yield from _prompt(at, session)
+
+
+def _prompt(at: str, session: SessionSettings) -> Iterator[Complaint]:
+    given = [bool(session.baseline), session.baseline_file is not None]
+    if "initial_prompt" not in session.config and sum(given) != 1:
+        what = "has both baseline and baseline_file; keep one" if all(given) else (
+            "needs the system prompt you use today: baseline, baseline_file or "
+            "config.initial_prompt"
+        )  # fmt: skip
+        yield Complaint(at, what)
+        return
+    try:
+        parse(session.config_body())
+    except InvalidRequest as error:
+        field = (error.param or "").removeprefix("config_body.prompt_learning").lstrip(".")
+        yield Complaint(".".join(filter(None, (at, "config", field))), str(error))
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        yield Complaint(
+            f"{at}.baseline_file", f"'{session.baseline_file}' cannot be read: {reason}"
+        )

@@ -1,0 +1,186 @@
+"""The SQLite file: its schema, how it grows with new versions, and how records become rows.
+
+A row is the record as JSON in `body`, and beside it only the columns that something looks up or
+changes. So floats come back bit for bit, and a new field with a default needs no migration.
+"""
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import orjson
+
+from sidecar.core.feedback import FeedbackEvent, Kind
+from sidecar.core.rollout import Assignment, Outcome, Turn
+from sidecar.core.session import Entry, JournalEntry
+from sidecar.store.base import StoreError
+
+MIGRATIONS = (
+    """
+    CREATE TABLE assignment (
+        id INTEGER PRIMARY KEY,
+        session_id TEXT NOT NULL,
+        rollout_id TEXT NOT NULL,
+        body TEXT NOT NULL,
+        UNIQUE (session_id, rollout_id)
+    );
+    CREATE INDEX assignment_by_rollout ON assignment (rollout_id);
+    CREATE INDEX assignment_by_age ON assignment (session_id, id);
+
+    CREATE TABLE turn (
+        id INTEGER PRIMARY KEY,
+        turn_id TEXT NOT NULL UNIQUE,
+        session_id TEXT NOT NULL,
+        rollout_id TEXT NOT NULL,
+        started_at REAL NOT NULL,
+        completion_id TEXT,
+        chain_key TEXT,
+        captured INTEGER NOT NULL,  -- 1 while the body holds the request or the reply
+        body TEXT NOT NULL
+    );
+    CREATE INDEX turn_by_rollout ON turn (session_id, rollout_id);
+    CREATE INDEX turn_by_completion ON turn (completion_id) WHERE completion_id IS NOT NULL;
+    CREATE INDEX turn_by_chain ON turn (session_id, id, chain_key) WHERE chain_key IS NOT NULL;
+    CREATE INDEX turn_by_age ON turn (started_at) WHERE captured = 1;
+
+    CREATE TABLE feedback (
+        event_id TEXT PRIMARY KEY,
+        received_at REAL NOT NULL,
+        park_until REAL,            -- only while waiting
+        session_id TEXT,            -- these two only once attributed;
+        rollout_id TEXT,            -- an expired event has neither these nor park_until
+        body TEXT NOT NULL
+    );
+    CREATE INDEX feedback_waiting ON feedback (event_id) WHERE park_until IS NOT NULL;
+    CREATE INDEX feedback_parked ON feedback (park_until) WHERE park_until IS NOT NULL;
+    CREATE INDEX feedback_by_rollout ON feedback (session_id, rollout_id)
+        WHERE rollout_id IS NOT NULL;
+
+    CREATE TABLE outbox (
+        id INTEGER PRIMARY KEY,
+        session_id TEXT NOT NULL,
+        rollout_id TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        reported INTEGER NOT NULL DEFAULT 0,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        since REAL NOT NULL,             -- when it became due: its place in the line
+        until REAL NOT NULL DEFAULT 0,   -- not due before; 0 for no reason to wait
+        dead INTEGER NOT NULL DEFAULT 0, -- given up, at `since`
+        error TEXT NOT NULL DEFAULT '',
+        UNIQUE (session_id, rollout_id)
+    );
+    CREATE INDEX outbox_due ON outbox (since, id) WHERE revision > reported AND dead = 0;
+    CREATE INDEX outbox_dead ON outbox (since, id) WHERE dead = 1;
+
+    CREATE TABLE session (
+        session_id TEXT PRIMARY KEY,
+        created_at REAL NOT NULL,
+        body TEXT NOT NULL
+    );
+    CREATE TABLE snapshot (
+        session_id TEXT PRIMARY KEY,
+        seq INTEGER NOT NULL,
+        state BLOB NOT NULL
+    );
+    CREATE TABLE journal (
+        session_id TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        key TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        body TEXT NOT NULL,
+        PRIMARY KEY (session_id, seq),
+        UNIQUE (session_id, key)
+    ) WITHOUT ROWID;
+    CREATE INDEX journal_by_subject ON journal (session_id, subject, seq);
+    """,
+)
+"""One script per version of the schema; never edit one that was released, add the next."""
+
+INSERT_ASSIGNMENTS = """
+    INSERT INTO assignment (session_id, rollout_id, body)
+    SELECT value ->> 'session_id', value ->> 'rollout_id', value FROM json_each(?) WHERE true
+    ON CONFLICT DO NOTHING
+"""
+INSERT_TURNS = """
+    INSERT INTO turn
+        (turn_id, session_id, rollout_id, started_at, completion_id, chain_key, captured, body)
+    SELECT value ->> 'turn_id', value ->> 'session_id', value ->> 'rollout_id',
+        value ->> 'started_at', value ->> 'completion_id', value ->> 'chain_key',
+        value ->> 'reply' <> '' OR value ->> 'request' <> '[]', value
+    FROM json_each(?) WHERE true
+    ON CONFLICT DO NOTHING
+"""
+"""One statement for many rows. `sqlite3` gives the interpreter lock away in every step of a
+statement and must win it back from the event loop, so a step per row would slow both threads."""
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the schema to this version, one transaction per step."""
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    newest = len(MIGRATIONS)
+    if found > newest:
+        raise StoreError(
+            f"The store's file has schema version {found}, this sidecar knows only {newest}: "
+            "run the newer sidecar that wrote it"
+        )
+    for version in range(found, newest):
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {MIGRATIONS[version]} PRAGMA user_version = {version + 1}; COMMIT;"
+        )
+
+
+def dump(value: object) -> str:
+    """A record, or several, as JSON."""
+    try:
+        return orjson.dumps(value, default=_plain).decode()
+    except TypeError:  # half a surrogate pair, or more than 64 bits: users can send both
+        return json.dumps(value, default=_plain)
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    if isinstance(value, Mapping):
+        return dict(value)
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    raise TypeError(type(value).__name__)
+
+
+def load(text: str) -> Any:
+    """What `dump` wrote."""
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        return json.loads(text)
+
+
+def to_assignment(body: str) -> Assignment:
+    """An assignment from its row."""
+    return Assignment(**load(body))
+
+
+def to_turn(body: str) -> Turn:
+    """A turn from its row; a pruned one has no request and no reply."""
+    values = load(body)
+    request = tuple((role, text) for role, text in values.pop("request", ()))
+    return Turn(**values | {"outcome": Outcome(values["outcome"]), "request": request})
+
+
+def to_event(body: str, session_id: str | None, rollout_id: str | None) -> FeedbackEvent:
+    """An event from its row; once it is attributed, it carries the ids it was tied to."""
+    values = load(body)
+    if rollout_id is not None:
+        values |= {"session_id": session_id, "rollout_id": rollout_id}
+    return FeedbackEvent(**values | {"kind": Kind(values["kind"])})
+
+
+def to_entry(body: str, seq: int) -> JournalEntry:
+    """A journal entry from its row."""
+    values = load(body)
+    return JournalEntry(**values | {"kind": Entry(values["kind"]), "seq": seq})
+
+
+def marks(values: Sequence[object]) -> str:
+    """Values for `IN (SELECT value FROM json_each(?))`: any number of them in one parameter."""
+    return dump(list(values))
