@@ -34,6 +34,14 @@ _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
+def from_raw(raw: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """Headers as they were written, capitals included."""
+    return [
+        (name.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape"))
+        for name, value in raw
+    ]
+
+
 def for_provider(received: Iterable[tuple[str, str]], without: frozenset[str]) -> Headers:
     """The headers of a client's request that go on to the provider; `without` in lower case."""
     headers = list(received)

@@ -1,10 +1,11 @@
 """Proof, as opposed to belief, that a candidate is better than the baseline.
 
 One test per candidate. Each comparison pairs matured rewards of the candidate with control rewards
-assigned around the same time. When the control is a certified incumbent, its own certified lead
+assigned around the same time. A test begins when its candidate looks promising, and uses only what is
+assigned after that. When the control is a certified incumbent, its own certified lead
 over the baseline is added, so the hypothesis stays "not better than the baseline" and evidence
-survives a change of incumbent. The session's error budget `delta` is spread over its candidates
-(`level`), so the sum of all mistakes over its whole life is at most `delta`.
+survives a change of incumbent. The session's error budget `delta` is spread over its tests
+(`level`), so the probability of any mistake over its whole life is at most `delta`.
 """
 
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ Rewards = list[tuple[int, float]]
 
 
 def level(index: int, delta: float) -> float:
-    """The error budget of the session's `index`-th candidate (from 1); the sum over all is `delta`.
+    """The error budget of the session's `index`-th test (from 1); the sum over all is `delta`.
 
     The series 1/(k (k+1)) telescopes to 1 and falls slowly enough that late candidates can still
     be certified.
@@ -50,6 +51,8 @@ class Trial:
     mine: Rewards = field(default_factory=list)
     control: Rewards = field(default_factory=list)
     comparisons: int = 0
+    opened: int | None = None
+    """Tick from which assignments count; None while the candidate is not nominated."""
 
     def gather(self, mine: Rewards, control: Rewards) -> list[float]:
         """Add matured rewards; the comparisons they make possible."""
@@ -71,6 +74,8 @@ class Trial:
     def lead(self, level: float) -> float | None:
         """The largest lead over the baseline that is proven at this level; None if none is."""
         proven = None
+        if level <= 0:
+            return None
         for margin, test in zip(LEADS, self.tests, strict=True):
             if test.peak < 1 / level:
                 break

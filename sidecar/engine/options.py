@@ -60,6 +60,10 @@ class Options:
     """Rewards between recomputations of the allocation."""
     rewards_max: int = 3000
     """Rewards after which a challenger that is still not certified leaves."""
+    nominate_probability: float = 0.85
+    """A challenger is put to the test once it is better than the baseline with this probability …"""
+    nominate_rewards: int = 15
+    """… over this many rewards."""
     best_rewards: int = 10
     """Rewards a candidate needs before it may be called the best so far."""
     prune_below: float = 0.0

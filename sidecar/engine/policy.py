@@ -117,7 +117,7 @@ class Policy:
             self.challengers.remove(weakest)
             moves.append(self._retire(weakest, "crowded out by a new candidate"))
         self.arms[candidate_id] = Arm(candidate_id, parent_id, now)
-        self._open_trial(candidate_id)
+        self.trials[candidate_id] = Trial()
         self.challengers.append(candidate_id)
         return moves + self.refresh(now)
 
@@ -192,9 +192,17 @@ class Policy:
     ) -> list[Move]:
         """Weigh one candidate's new evidence: certify, promote or retire it."""
         trial, arm = self.trials[candidate], self.arms[candidate]
-        control = [x for x in ready[self.incumbent] if x[0] >= arm.born]
-        found = trial.gather(ready.get(candidate, []), control)
-        lead = self._weigh(candidate, found, self.leads[self.incumbent])
+        lead = None
+        if trial.opened is None:
+            self._nominate(candidate, now)
+        else:
+            # Only what was assigned after the nomination: the nomination has seen the rest.
+            mine, control = (
+                [x for x in ready.get(c, []) if x[0] >= trial.opened]
+                for c in (candidate, self.incumbent)
+            )
+            found = trial.gather(mine, control)
+            lead = self._weigh(candidate, found, self.leads[self.incumbent])
         belief = self.belief(candidate, self.incumbent, now)
         moves: list[Move] = []
         if candidate in self.challengers:
@@ -249,7 +257,7 @@ class Policy:
         trial, arm = self.trials[candidate], self.arms[candidate]
         return {
             "e_value": round(trial.tests[0].peak, 2),
-            "threshold": round(1 / arm.level, 1),
+            "threshold": round(1 / arm.level, 1) if arm.level else 0.0,
             "comparisons": trial.comparisons,
             "rewards": arm.n,
             "mean": round(arm.mean, 4),
@@ -292,7 +300,8 @@ class Policy:
         self.challengers += others[:room]
         self.certified = []
         for candidate in self.challengers:
-            self._open_trial(candidate)
+            self.trials[candidate] = Trial()
+            self.arms[candidate].level = 0.0
             self.arms[candidate].buckets = {}
         self.leads = {BASELINE: 0.0}
         self.incumbent = BASELINE
@@ -301,10 +310,20 @@ class Policy:
         self.share(now)
         return Move("rolled_back", failed, evidence)
 
-    def _open_trial(self, candidate: str) -> None:
-        self.tests += 1
-        self.trials[candidate] = Trial()
-        self.arms[candidate].level = level(self.tests, self.options.delta)
+    def _nominate(self, candidate: str, now: int) -> None:
+        """Begin the test of a candidate that looks better than the baseline.
+
+        Each test takes its part of the error budget, so only promising candidates get one: what the
+        first rewards cost in evidence, the larger part gives back many times over.
+        """
+        belief = self.belief(candidate, BASELINE, now)
+        if (
+            belief.n >= self.options.nominate_rewards
+            and belief.probability >= self.options.nominate_probability
+        ):
+            self.tests += 1
+            self.arms[candidate].level = level(self.tests, self.options.delta)
+            self.trials[candidate] = Trial(opened=now)
 
     # -- what it knows --------------------------------------------------------------------------
 

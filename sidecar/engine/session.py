@@ -108,6 +108,8 @@ class SessionState:
             case Entry.REFUSED:
                 self.refused += 1
                 self._spend(entry.at)
+                # Nothing was put to the test, so the next try need not wait for a whole round.
+                self.since = self.config.min_rollouts // 2
                 return [Move("refused", "", {"why": str(entry.payload.get("why", ""))})]
             case Entry.ROLLBACK:
                 return [self.policy.roll_back(self.tick, "rolled back by hand")]

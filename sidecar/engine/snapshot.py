@@ -111,6 +111,7 @@ def _dump_trial(trial: Trial) -> dict[str, Any]:
         "mine": trial.mine,
         "control": trial.control,
         "comparisons": trial.comparisons,
+        "opened": trial.opened,
     }
 
 
@@ -125,4 +126,5 @@ def _load_trial(data: dict[str, Any]) -> Trial:
         [(at, value) for at, value in data["mine"]],
         [(at, value) for at, value in data["control"]],
         data["comparisons"],
+        data["opened"],
     )

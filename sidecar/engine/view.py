@@ -133,7 +133,7 @@ def _certainty(state: SessionState, candidate_id: str) -> str:
 
 def _evidence(state: SessionState, candidate_id: str) -> dict[str, Any] | None:
     trial = state.policy.trials.get(candidate_id)
-    if trial is None:
+    if trial is None or trial.opened is None:
         return None
     return {
         "e_value": round(trial.tests[0].peak, 4),

@@ -76,8 +76,7 @@ class Attributor:
         many found their rollout."""
         attributed, after = 0, ""
         while page := await self._store.waiting_feedback(PAGE, after):
-            for event in page:
-                attributed += await self._retry(event)
+            attributed += sum(await asyncio.gather(*map(self._retry, page)))
             after = page[-1].event_id
         expired = await self._store.expire_feedback(now)
         self._metrics.feedback.labels("any", "expired").inc(expired)

@@ -4,6 +4,7 @@ What is refused is refused before anything is stored; what is acknowledged is st
 the store has it is ours alone: the event stays accepted, and the attributor's worker carries on.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -71,24 +72,29 @@ class Intake:
                 strict=True,
             )
         )
-        results = {
-            event_id: await self._settle(event, before[event_id], targets[event_id])
-            for event_id, event in distinct.items()
-        }
+        # Side by side, so that a store that commits in groups commits once.
+        results = await asyncio.gather(
+            *(
+                self._settle(event, before[event_id], targets[event_id])
+                for event_id, event in distinct.items()
+            )
+        )
         _refuse_changed(distinct, before)
-        return _in_order(events, results)
+        return _in_order(events, dict(zip(distinct, results, strict=True)))
 
     async def _targets(self, events: Sequence[FeedbackEvent]) -> dict[str, Assignment | None]:
-        """The rollout of each event, by event id."""
+        """The rollout of each event, by event id; an error names the event's place."""
+        found = await asyncio.gather(
+            *(self._attributor.find(event) for event in events), return_exceptions=True
+        )
         targets: dict[str, Assignment | None] = {}
-        for index, event in enumerate(events):
-            try:
-                targets[event.event_id] = await self._attributor.find(event)
-            except InvalidFeedback as error:
-                if len(events) == 1:
-                    raise
+        for index, (event, target) in enumerate(zip(events, found, strict=True)):
+            if isinstance(target, InvalidFeedback) and len(events) > 1:
                 at = f"[{index}]."
-                raise InvalidFeedback(f"{at}{error}", param=f"{at}{error.param}") from None
+                raise InvalidFeedback(f"{at}{target}", param=f"{at}{target.param}")
+            if isinstance(target, BaseException):
+                raise target
+            targets[event.event_id] = target
         return targets
 
     async def _settle(

@@ -8,7 +8,9 @@ session URLs whatever comes in is the backend's, so nothing of it goes on.
 import hmac
 from collections.abc import Mapping
 
-from sidecar.core.headers import Headers, bearer, for_provider
+from aiohttp import web
+
+from sidecar.core.headers import Headers, bearer, for_provider, from_raw
 from sidecar.settings import Settings
 
 _OWN_KEYS = frozenset({"authorization", "x-api-key", "api-key"})
@@ -26,14 +28,15 @@ class Credentials:
         self._api_keys = tuple(key.get_secret_value() for key in settings.server.api_keys)
 
     def outgoing(
-        self, headers: Mapping[str, str], *, is_session_url: bool, without: frozenset[str]
+        self, request: web.Request, *, is_session_url: bool, without: frozenset[str]
     ) -> Headers:
         """The request's headers as the provider gets them; `without` in lower case."""
+        headers, written = request.headers, from_raw(request.raw_headers)
         if self._replace or is_session_url:
-            return for_provider(headers.items(), without | _OWN_KEYS) + self._ours
+            return for_provider(written, without | _OWN_KEYS) + self._ours
         leaked = self._leaked(headers) if self._api_keys else frozenset()
         own = any(name in headers for name in _OWN_KEYS - leaked)
-        return for_provider(headers.items(), without | leaked) + ([] if own else self._ours)
+        return for_provider(written, without | leaked) + ([] if own else self._ours)
 
     def _leaked(self, headers: Mapping[str, str]) -> frozenset[str]:
         """The headers that hold a key of ours."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from aiohttp import ClientResponse, hdrs, web
 
 from sidecar.backend.base import Backend
-from sidecar.core.headers import Headers, for_client
+from sidecar.core.headers import Headers, for_client, from_raw
 from sidecar.core.ids import is_correlation_id, is_session_id
 from sidecar.core.rollout import Outcome
 from sidecar.errors import InvalidRequest, NotFound, PayloadTooLarge
@@ -168,7 +168,7 @@ class Gateway:
         """Call the provider and relay its answer."""
         plan, request = call.plan, call.request
         headers = self._credentials.outgoing(
-            request.headers,
+            request,
             is_session_url=call.kind is Kind.SESSION,
             without=_FRAMING if plan and plan.is_rewritten else frozenset(),
         )
@@ -232,12 +232,13 @@ def _check(request: web.Request, url: SessionUrl) -> None:
 
 def _answer_headers(call: Call, upstream: ClientResponse) -> Headers:
     """The provider's headers, and ours on a session's call only."""
+    received = from_raw(upstream.raw_headers)
     if call.plan is None:
-        return for_client(upstream.headers.items(), [])
+        return for_client(received, [])
     added = call.plan.headers(call.algorithm)
     if is_event_stream(upstream.headers.get(hdrs.CONTENT_TYPE, "")):
         added.append(("x-accel-buffering", "no"))
-    return for_client(upstream.headers.items(), added)
+    return for_client(received, added)
 
 
 async def _resumed(head: bytes, request: web.Request) -> AsyncIterator[bytes]:

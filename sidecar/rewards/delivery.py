@@ -72,8 +72,7 @@ class Delivery:
             await self.deliver(batch[:middle])
             await self.deliver(batch[middle:])
         else:
-            for due in batch:
-                await self._put_off(due, answer)
+            await asyncio.gather(*(self._put_off(due, answer) for due in batch))
 
     async def deliver_one(self, session_id: str, rollout_id: str) -> Receipt:
         """Deliver one reward now and say what came of it. Raises what the session raised; the
@@ -94,8 +93,7 @@ class Delivery:
             *(self._store.events_of(due.session_id, due.rollout_id) for due in batch)
         )
         return [
-            merge(due.session_id, due.rollout_id, of)
-            for due, of in zip(batch, events, strict=True)
+            merge(due.session_id, due.rollout_id, of) for due, of in zip(batch, events, strict=True)
         ]
 
     async def _report(

@@ -83,8 +83,11 @@ class Reporter:
             now = self._clock()
             while self._retries and self._retries[0] <= now:
                 heapq.heappop(self._retries)
-            while due := await self._store.due_rewards(now, PAGE):
+            full = True
+            while full:  # a page that is not full is the last: what came since makes a new batch
+                due = await self._store.due_rewards(now, PAGE)
                 await self._deliver(due)
+                full = len(due) == PAGE
             await self.dead_letters.recount()
 
     async def flush(self) -> None:

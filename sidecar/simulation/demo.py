@@ -18,7 +18,16 @@ from typing import Any, Literal
 import aiohttp
 
 from sidecar.app import Sidecar
-from sidecar.settings import Engine, Logging, Provider, Route, Server, Settings, StoreSettings
+from sidecar.settings import (
+    Engine,
+    FeedbackSettings,
+    Logging,
+    Provider,
+    Route,
+    Server,
+    Settings,
+    StoreSettings,
+)
 from sidecar.simulation.provider import POLICY, REFLECTION, SimulatedProvider
 from sidecar.simulation.scoreboard import Scoreboard
 from sidecar.simulation.show import Lines, People
@@ -28,6 +37,9 @@ from sidecar.simulation.world import BASELINE, World
 _SESSION = "demo"
 _SESSIONS = "/api/prompt-learning/online/gepa/sessions"
 _CONVERSATIONS = 8000
+_CLOSING_SECONDS = 90.0
+"""On a slow machine fewer customers come, so that the demo ends within two minutes; not when their
+number was asked for."""
 _SETTLE_SECONDS = 15.0
 """How long the last rewards may take to arrive."""
 
@@ -91,9 +103,12 @@ class _Run:
         """From the first customer to the last reward."""
         endpoints = await self._create_session()
         self._screen.begin(self._board, self.url, self._options.feedback)
+        users = self._users(endpoints)
+        if self._options.conversations is None:
+            asyncio.get_running_loop().call_later(_CLOSING_SECONDS, users.close)
         watching = asyncio.create_task(self._watch())
         try:
-            tally = await self._users(endpoints).run(self._conversations, self._board.visited)
+            tally = await users.run(self._conversations, self._board.visited)
             await self._settled(tally.feedback)
         finally:
             watching.cancel()
@@ -105,8 +120,7 @@ class _Run:
     def _finish(self, tally: Tally) -> dict[str, Any]:
         if len(tally.failures) > len(tally.visits):
             raise DemoFailed(f"most calls failed, the first by {tally.failures[0]}")
-        seed = self._options.seed
-        result = self._board.result(seed, self._conversations, tally.feedback)
+        result = self._board.result(self._options.seed, tally.feedback)
         self._screen.end(self._board, result)
         return result
 
@@ -162,6 +176,7 @@ def _settings(provider_url: str, folder: Path) -> Settings:
         server=Server(port=0),
         provider=Provider(base_url=provider_url),
         store=StoreSettings(path=folder / "sidecar.db"),
+        feedback=FeedbackSettings(batch_seconds=0.1),  # a day of traffic passes in seconds
         engine=Engine(proposer_model=REFLECTION, proposals_per_day=1000),
         log=Logging(level="error"),
         routes=(Route(session=_SESSION, model=f"{POLICY}*"),),

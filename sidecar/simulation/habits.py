@@ -104,7 +104,8 @@ MARKETING = Trait(
 
 CONTRACT = Trait(
     advice="Never answer in JSON or another computer format.",
-    phrases=words(r"json\b", r"xml\b", r"yaml\b", "computer code"),
+    phrases=words(r"json\b", r"xml\b", r"yaml\b", "computer (?:code|format)"),
+    opposite=words("plain text"),
     fragments=(),
     markers=('{"answer": ',),
     complaints=(
@@ -112,7 +113,8 @@ CONTRACT = Trait(
         "You should not have sent me computer code.",
     ),
     strength=(-2.6, -2.4),
-    ambient=0.0,
+    ambient=0.10,
 )
+"""The shop's page shows plain text. Its prompt says so; a prompt that forgets it pays."""
 
 HABITS = (TERSE, LEGAL, BLAME, DISCOUNT, MARKETING)

@@ -70,9 +70,10 @@ class Scoreboard:
         self.happenings += fresh
         return fresh
 
-    def result(self, seed: int, conversations: int, feedback: int) -> dict[str, Any]:
+    def result(self, seed: int, feedback: int) -> dict[str, Any]:
         """The demo's last line."""
-        last_fifth = [rate for n, rate in self.served.items() if n >= 0.8 * conversations]
+        ordered = [rate for _, rate in sorted(self.served.items())]
+        last_fifth = ordered[-max(1, len(ordered) // 5) :]
         promoted = self._of_kind("promoted")
         return {
             "seed": seed,

@@ -16,15 +16,15 @@ _WIDTH = 100
 _BAR = 24
 _EVIDENCE = {
     "why": "{}",
-    "e_value": "e-value {:.4g}",
-    "threshold": "(needs {:.4g})",
-    "rewards": "{} rewards",
-    "mean": "mean {:.3f}",
-    "proven_lead": "lead {:.3f}",
+    "e_value": "e-value {:.3g}",
+    "threshold": "(needs {:.3g})",
+    "rewards": "on {} rewards",
+    "proven_lead": "proven lead {:.1%}",
     "": "{}",
 }
 """What is shown of an event's detail, in this order."""
-_MARKS = {"proposed": "+", "certified": "=", "promoted": "*", "rolled_back": "!", "retired": "-"}
+_MARKS = {"proposed": "+", "certified": "=", "promoted": "*", "rolled_back": "!"}
+"""What people are told of; the others only fill the screen."""
 _COLOURS = {"promoted": "32", "rolled_back": "31", "certified": "36", "+": "32", "-": "31"}
 
 
@@ -58,10 +58,12 @@ class People:
 
     def happened(self, one: Happening) -> None:
         """One line for one event."""
+        if one.kind not in _MARKS:
+            return
         truth = "" if one.truth is None else f"true {one.truth:.1%}"
-        shown = [form.format(one.detail[k]) for k, form in _EVIDENCE.items() if k in one.detail]
+        shown = [_worded(form, one.detail[k]) for k, form in _EVIDENCE.items() if k in one.detail]
         detail = one.change or " ".join(shown)
-        mark = _MARKS.get(one.kind, "·")
+        mark = _MARKS[one.kind]
         kind = one.kind.replace("_", " ")
         line = f"      {mark} {kind:<11} {one.candidate_id[:13]:<13} {truth:<10} {detail}"
         self._out(self._painted(line[:_WIDTH].rstrip(), one.kind))
@@ -140,6 +142,10 @@ class Lines:
 
     def _tell(self, **fields: Any) -> None:
         self._out(json.dumps(fields))
+
+
+def _worded(form: str, value: Any) -> str:
+    return form.format(value) if isinstance(value, float | int) or form == "{}" else str(value)
 
 
 def _difference(text: str) -> Iterator[str]:

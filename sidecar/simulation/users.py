@@ -73,6 +73,7 @@ class Users:
         self._mail = Mail(seed, shuffle=shuffle)
         self._concurrency = concurrency
         self._headers = {"authorization": f"Bearer {api_key}"}
+        self._closed = False
 
     async def run(self, conversations: int, each: Callable[[Visit], None] | None = None) -> Tally:
         """Have the first `conversations` customers come by, then hand in all late thumbs."""
@@ -82,6 +83,8 @@ class Users:
 
             async def work() -> None:
                 for number in numbers:
+                    if self._closed:
+                        return
                     visit = await self._serve(http, number)
                     if visit and each:
                         each(visit)
@@ -91,6 +94,10 @@ class Users:
                     group.create_task(work())
             await self._hand_in(http, self._mail.rest())
         return self.tally
+
+    def close(self) -> None:
+        """No customer comes after this; those who are there finish, late thumbs are handed in."""
+        self._closed = True
 
     async def _serve(self, http: aiohttp.ClientSession, number: int) -> Visit | None:
         try:

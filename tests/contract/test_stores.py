@@ -121,6 +121,15 @@ async def test_the_newest_assignments_come_first(place):
     assert [a.rollout_id for a in await store.recent_assignments("s", 3)] == ["r4", "r3", "r2"]
 
 
+async def test_the_tally_counts_each_candidates_assignments_in_the_session(place):
+    for number, candidate in enumerate(["baseline", "cand_1", "baseline"]):
+        place.store.record_assignment(assigned(f"r{number}", candidate_id=candidate))
+    place.store.record_assignment(assigned("r0", session="other"))
+    store = await place.written()
+    assert await store.tally("s") == {"baseline": 2, "cand_1": 1}
+    assert await store.tally("unheard-of") == {}
+
+
 async def test_a_rollout_id_is_located_in_every_session_that_has_it(place):
     there = [assigned("r1", "s1"), assigned("r1", "s2")]
     for assignment in [*there, assigned("r2", "s1")]:
@@ -353,6 +362,17 @@ async def test_a_busy_rollout_keeps_its_place_in_the_line(place):
     for name, rollout, at in (("e1", "r1", 1001.0), ("e2", "r2", 1002.0), ("e3", "r1", 1003.0)):
         await place.store.add_feedback([event(name, received_at=at)], 2000.0)
         await place.store.attribute(name, "s", rollout)
+    store = await place.written()
+    assert [due.rollout_id for due in await store.due_rewards(1005.0, 9)] == ["r1", "r2"]
+
+
+async def test_news_takes_the_place_in_the_line_of_when_it_came(place):
+    for name, rollout, at in (("e1", "r1", 1001.0), ("e2", "r2", 1003.0)):
+        await place.store.add_feedback([event(name, received_at=at)], 2000.0)
+        await place.store.attribute(name, "s", rollout)
+    await place.store.put_off("s", "r1", 1100.0, "refused", dead=False)
+    await place.store.add_feedback([event("e3", received_at=1002.0)], 2000.0)
+    await place.store.attribute("e3", "s", "r1")
     store = await place.written()
     assert [due.rollout_id for due in await store.due_rewards(1005.0, 9)] == ["r1", "r2"]
 

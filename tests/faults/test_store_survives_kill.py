@@ -115,7 +115,7 @@ async def test_every_acknowledgement_survives_kill_9_at_any_moment(tmp_path):
     path, said, number = tmp_path / "store.db", set(), 0
     chance = random.Random()
     for _ in range(ROUNDS):
-        lines = await asyncio.to_thread(write_until_killed, path, number, chance.randrange(1, 3000))
+        lines = await asyncio.to_thread(write_until_killed, path, number, chance.randrange(1, 1500))
         said |= {tuple(line.split()) for line in lines}
         await check(path, said)
         events = [int(name[1:]) for what, name in said if what == "event"]

@@ -1,5 +1,6 @@
 """`POST /feedback`: whatever is sent, the answer says what became of it, and never 500."""
 
+import contextlib
 import gzip
 import io
 
@@ -7,6 +8,8 @@ import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.feedback_loop import SESSION, Loop
+from support.feedback_server import application
 
 from sidecar.api.feedback import MAX_BODY
 from sidecar.errors import InvalidFeedback
@@ -14,8 +17,6 @@ from sidecar.feedback.parse import parse
 from sidecar.settings import Server, Settings
 from sidecar.store.memory import MemoryStore
 from sidecar.store.sqlite import SqliteStore
-from support.feedback_loop import SESSION, Loop
-from support.feedback_server import application
 
 GOOD = {"rollout_id": "r1", "thumbs": "up"}
 
@@ -212,11 +213,8 @@ JSON = st.recursive(
 def test_no_json_at_all_is_our_fault(body):
     """Anything that is JSON is either events or an InvalidFeedback, never another error."""
     finite = orjson.loads(orjson.dumps(body))
-    try:
+    with contextlib.suppress(InvalidFeedback):
         events = parse(finite, source="api", received_at=1.0, new_id=lambda: "minted")
-    except InvalidFeedback as error:
-        assert str(error)
-    else:
         assert all(event.score is None or 0 <= event.score <= 1 for event in events)
 
 

@@ -2,11 +2,11 @@
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from support.feedback_loop import Loop
+from support.feedback_server import application, with_health
 
 from sidecar.api.ops import Health
 from sidecar.settings import Server, Settings
-from support.feedback_loop import Loop
-from support.feedback_server import application, with_health
 
 
 @pytest.fixture

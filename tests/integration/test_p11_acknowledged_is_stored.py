@@ -1,7 +1,6 @@
 """P11: 202 means stored; a store that cannot answers 503 and acknowledges nothing."""
 
 import pytest
-
 from support.failing_store import FailingStore
 from support.feedback_loop import SESSION, Loop
 from support.feedback_server import application

@@ -1,4 +1,4 @@
-"""P12: what users say is delivered at least once and counted once, whatever gets lost on the way."""
+"""P12: what users say is delivered at least once and counted once, whatever is lost on the way."""
 
 import asyncio
 import random
@@ -7,6 +7,8 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.failing_store import FailingStore
+from support.feedback_loop import SESSION, Loop, event, until
 
 from sidecar.core.feedback import merge
 from sidecar.core.rollout import Assignment
@@ -14,8 +16,6 @@ from sidecar.errors import Unavailable
 from sidecar.rewards.reporter import IDLE_SECONDS
 from sidecar.store.base import StoreError
 from sidecar.store.sqlite import SqliteStore
-from support.failing_store import FailingStore
-from support.feedback_loop import SESSION, Loop, event, until
 
 
 def sometimes(dice: random.Random, share: float):

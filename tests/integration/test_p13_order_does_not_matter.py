@@ -6,13 +6,13 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.failing_store import FailingStore
+from support.feedback_loop import SESSION, Loop, event, until
 
 from sidecar.core.feedback import Kind
 from sidecar.feedback.intake import Acceptance
 from sidecar.store.memory import MemoryStore
 from sidecar.store.sqlite import SqliteStore
-from support.failing_store import FailingStore
-from support.feedback_loop import SESSION, Loop, event, until
 
 
 @pytest.fixture(params=["memory", "sqlite"])

@@ -3,13 +3,13 @@
 import asyncio
 
 import pytest
+from support.feedback_loop import SESSION, Loop, event
+from support.recording_backend import RecordingBackend
 
 from sidecar.errors import Conflict, NotFound, Unavailable
 from sidecar.rewards.backoff import company, delay
 from sidecar.store.memory import MemoryStore
 from sidecar.store.sqlite import SqliteStore
-from support.feedback_loop import SESSION, Loop, event
-from support.recording_backend import RecordingBackend
 
 
 @pytest.fixture(params=["memory", "sqlite"])

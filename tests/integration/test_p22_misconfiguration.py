@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.loading import SettingsError, load
+
 ROOT = Path(__file__).parents[2]
 SECRET = "do-not-show-me"
 
@@ -90,16 +92,23 @@ def refusal(run):
 
 
 @pytest.mark.parametrize("case", ENVIRONMENTS)
-def test_a_bad_environment_is_refused_with_its_cure(case, tmp_path):
+def test_a_bad_environment_is_refused_with_its_cure(case, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     environ, words = ENVIRONMENTS[case]
-    assert words in refusal(sidecar(tmp_path, environ, "check"))
+    with pytest.raises(SettingsError) as refused:
+        load({}, environ)
+    assert words in str(refused.value)
+    assert SECRET not in str(refused.value)
 
 
 @pytest.mark.parametrize("case", FILES)
-def test_a_bad_file_is_refused_with_its_cure(case, tmp_path):
+def test_a_bad_file_is_refused_with_its_cure(case, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     text, words = FILES[case]
-    (tmp_path / "sidecar.toml").write_text(text, encoding="utf-8")
-    assert words in refusal(sidecar(tmp_path, {}, "check"))
+    Path("sidecar.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsError) as refused:
+        load({}, {})
+    assert words in str(refused.value)
 
 
 @pytest.mark.parametrize("command", ["check", "serve"])

@@ -1,14 +1,14 @@
 """The published online-session API, field by field (wire contract, section 3)."""
 
 import pytest
+from support.feedback_loop import SESSION, Loop, event
+from support.feedback_server import application
 
 from sidecar.core.feedback import FeedbackEvent
 from sidecar.errors import Unavailable
 from sidecar.settings import Server, Settings
 from sidecar.store.memory import MemoryStore
 from sidecar.store.sqlite import SqliteStore
-from support.feedback_loop import SESSION, Loop, event
-from support.feedback_server import application
 
 BASE = "/api/prompt-learning/online/gepa/sessions"
 ONE = f"{BASE}/{SESSION}"

@@ -39,7 +39,9 @@ def test_any_bytes_any_cut_any_limit(stream, step, limit):
     assert cut == whole
 
 
-@given(st.lists(st.sampled_from([b"data:", b" x", b"\r", b"\n", b"\n\n", b":", b"yy"]), max_size=40))
+@given(
+    st.lists(st.sampled_from([b"data:", b" x", b"\r", b"\n", b"\n\n", b":", b"yy"]), max_size=40)
+)
 def test_any_likely_bytes_any_cut(pieces):
     parser = SseParser(6)
     assert [e for p in pieces for e in parser.feed(p)] == SseParser(6).feed(b"".join(pieces))

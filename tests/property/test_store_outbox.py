@@ -169,7 +169,7 @@ class SqliteOutbox(MemoryOutbox):
 
 
 TestMemoryOutbox = MemoryOutbox.TestCase
-TestMemoryOutbox.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestMemoryOutbox.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 TestSqliteOutbox = SqliteOutbox.TestCase
 TestSqliteOutbox.settings = settings(
     max_examples=25,

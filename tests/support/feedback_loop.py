@@ -65,7 +65,9 @@ class Loop:
                     completion_id, None,
                 )
             )  # fmt: skip
-            await self.store.turns(session_id, [rollout_id])
+            async with asyncio.timeout(5):
+                while not await self.store.locate(completion_id=completion_id):  # noqa: ASYNC110
+                    await asyncio.sleep(0)
 
     async def drain(self, passes: int = 40) -> None:
         """Sweep and deliver, letting an hour pass each time, so that nothing is left put off."""
@@ -94,5 +96,5 @@ def event(event_id: str, rollout_id: str | None = "r1", **fields: object) -> Fee
 async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
     """Wait for something that happens on its own."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  anything may be waited for
             await asyncio.sleep(0.005)

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+import structlog
 from aiohttp import web
+from yarl import URL
 
 from sidecar.api.gateway import RUNNER_OPTIONS, routes
 from sidecar.api.middleware import request_ids
@@ -69,11 +71,11 @@ class Running:
         body = {"model": "m", "messages": messages, **fields}
         return await self.post(path, json.dumps(body).encode(), headers)
 
-    async def post(
-        self, path: str, body: bytes, headers: dict[str, str] | None = None
-    ) -> "Answer":
+    async def post(self, path: str, body: bytes, headers: dict[str, str] | None = None) -> "Answer":
         sent = {"content-type": "application/json", **(headers or {})}
-        async with self.client.post(self.url + path, data=body, headers=sent) as response:
+        async with self.client.post(
+            URL(self.url + path, encoded=True), data=body, headers=sent
+        ) as response:
             return Answer(response.status, dict(response.headers), await response.read())
 
     def value(self, name: str, **labels: str) -> float:
@@ -91,9 +93,7 @@ class Running:
     async def accounted(self, count: int) -> dict[tuple[str, str, str], float]:
         """The calls, once there are so many and none is under way; exactly so many."""
         async with asyncio.timeout(5):
-            while (
-                sum(self.requests().values()) < count or self.value("sidecar_in_flight_requests")
-            ):
+            while sum(self.requests().values()) < count or self.value("sidecar_in_flight_requests"):
                 await asyncio.sleep(0.001)
         assert sum(self.requests().values()) == count
         return self.requests()
@@ -143,6 +143,11 @@ async def running(
     app = web.Application(middlewares=[request_ids, problems], client_max_size=1024)
     app.add_routes(routes(gateway))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, **RUNNER_OPTIONS)
+    logs = structlog.get_config()
+    # structlog's own choice where `rich` is installed shows every local variable: slow, and a leak.
+    structlog.configure(
+        processors=[structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    )
     await gateway.start()
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -154,13 +159,12 @@ async def running(
         timeout=aiohttp.ClientTimeout(total=30),
     )
     try:
-        yield Running(
-            f"http://127.0.0.1:{port}", gateway, backend, store, metrics, client, port
-        )
+        yield Running(f"http://127.0.0.1:{port}", gateway, backend, store, metrics, client, port)
     finally:
         await client.close()
         await runner.cleanup()
         await gateway.stop()
+        structlog.configure(**logs)
 
 
 class RawClient:

@@ -215,15 +215,20 @@ def test_what_needs_nothing_loads_nothing(arguments):
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_serve_says_where_it_listens_and_leaves_on_a_signal(tmp_path):
-    with subprocess.Popen(
-        [sys.executable, "-m", "sidecar", "serve", "--port", "0"],
-        cwd=tmp_path,
+def served(workdir, *arguments):
+    """`sidecar serve` as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "sidecar", "serve", *arguments],
+        cwd=workdir,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
-    ) as process:
+    )
+
+
+def test_serve_says_where_it_listens_and_leaves_on_a_signal(tmp_path):
+    with served(tmp_path, "--port", "0", "--log-level", "error") as process:
         try:
             line = process.stdout.readline()
             assert line.startswith("sidecar: listening on http://127.0.0.1:")
@@ -235,10 +240,12 @@ def test_serve_says_where_it_listens_and_leaves_on_a_signal(tmp_path):
             process.kill()
 
 
-def test_a_taken_port_is_one_line(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_a_taken_port_is_one_line(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        assert main(["serve", "--port", str(taken.getsockname()[1])]) == 1
-    last = capsys.readouterr().err.splitlines()[-1]
+        process = served(tmp_path, "--port", str(taken.getsockname()[1]))
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    last = said.splitlines()[-1]
     assert last.startswith("sidecar: ")
     assert "address already in use" in last
+    assert "Traceback" not in said

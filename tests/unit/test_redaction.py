@@ -15,16 +15,23 @@ from sidecar.telemetry.redaction import HIDDEN, names_secret, redact, redact_tex
 SECRET = "hunter2hunter2"
 
 
+@pytest.fixture(autouse=True)
+def restored():
+    """Logging is the process's; every test gives it back."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:], level = before
+    root.setLevel(level)
+
+
 @pytest.fixture
 def lines():
     """Everything logged during the test, as JSON objects."""
     stream = io.StringIO()
-    before = logging.getLogger().handlers[:], logging.getLogger().level
     logs.configure("debug", "json", stream)
-    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
-    structlog.reset_defaults()
-    logging.getLogger().handlers[:], level = before
-    logging.getLogger().setLevel(level)
+    return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
 @pytest.mark.parametrize(
@@ -119,4 +126,3 @@ def test_a_level_below_the_configured_one_is_not_written():
     assert "quiet" not in stream.getvalue()
     assert "loud" in stream.getvalue()
     assert "\x1b[" not in stream.getvalue()
-    structlog.reset_defaults()

@@ -6,7 +6,7 @@ import pytest
 
 from sidecar.cli import _parser
 from sidecar.loading import SettingsError, describe, load, read
-from sidecar.loading.sources import flag_of
+from sidecar.loading.sources import NAMES, flag_of
 from sidecar.settings import Settings
 
 PROMPT = 'id = "tutor"\nbaseline = "You are a tutor."\n'
@@ -187,3 +187,8 @@ def test_flags_are_called_what_problems_call_them():
 
 def test_a_store_needs_a_file_name(workdir):
     assert "is a directory" in problems(flags={"store.path": str(workdir)})["store.path"].message
+
+
+def test_every_setting_is_in_the_handbook():
+    handbook = (Path(__file__).parents[2] / "docs/operations.md").read_text(encoding="utf-8")
+    assert not [name for name in NAMES if f"`{name}`" not in handbook]
