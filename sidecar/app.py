@@ -49,7 +49,9 @@ class Sidecar:
             self.store, settings.feedback, self.metrics, self.reporter.notice
         )
         self.intake = Intake(self.store, self.attributor, settings.feedback, self.metrics)
-        self.gateway = Gateway(settings, self.backend, self.store, self.metrics)
+        self.gateway = Gateway(
+            settings, self.backend, self.store, self.metrics, on_turn=self.attributor.turn_settled
+        )
         self.url = ""
         """Where we listen; known once started."""
         self._stack = contextlib.AsyncExitStack()

@@ -1,11 +1,11 @@
 """Proof, as opposed to belief, that a candidate is better than the baseline.
 
 One test per candidate. Each comparison pairs matured rewards of the candidate with control rewards
-assigned around the same time. A test begins when its candidate looks promising, and uses only what is
-assigned after that. When the control is a certified incumbent, its own certified lead
-over the baseline is added, so the hypothesis stays "not better than the baseline" and evidence
-survives a change of incumbent. The session's error budget `delta` is spread over its tests
-(`level`), so the probability of any mistake over its whole life is at most `delta`.
+assigned around the same time. A test begins when its candidate looks promising, and uses only what
+is assigned after that. When the control is a certified incumbent, its own certified lead over the
+baseline is added, so the hypothesis stays "not better than the baseline" and evidence survives a
+change of incumbent. The session's error budget `delta` is spread over its tests (`level`), so the
+probability of any mistake over its whole life is at most `delta`.
 """
 
 from dataclasses import dataclass, field

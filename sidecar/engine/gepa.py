@@ -77,7 +77,7 @@ def due(policy: Policy, *, rewards: int, failures: int, needed: int, now: int) -
     """
     if rewards < needed:
         return False
-    if len(policy.challengers) >= policy.options.challengers and (
+    if policy.bench_full and (
         rewards < policy.options.evict_after or policy.evictable(now) is None
     ):
         return False

@@ -16,8 +16,10 @@ class Options:
     delta: float = 0.05
     """Probability, over the session's whole life, of certifying a candidate that is not better
     than the baseline."""
-    challengers: int = 4
+    challengers: int = 3
     """Uncertified candidates tried side by side."""
+    tested: int = 2
+    """Challengers under test that do not count among those."""
     certified: int = 3
     """Certified candidates kept, the incumbent among them."""
     share_new: float = 0.10
@@ -54,14 +56,18 @@ class Options:
     swap_probability: float = 0.85
     swap_rewards: int = 30
     """A certified candidate replaces the incumbent when it is better with this probability."""
-    evict_after: int = 80
+    evict_after: int = 50
     """Rewards after which a full bench of challengers gives up its weakest."""
     refresh_every: int = 20
     """Rewards between recomputations of the allocation."""
+    rival_rewards: int = 25
+    rival_probability: float = 0.10
+    """A challenger leaves to another one that is better with 1 - this probability, over this many
+    of its own rewards; without it, look-alikes hold each other's seats until the first proof."""
     rewards_max: int = 3000
     """Rewards after which a challenger that is still not certified leaves."""
     nominate_probability: float = 0.85
-    """A challenger is put to the test once it is better than the baseline with this probability …"""
+    """A challenger is tested once it is better than the baseline with this probability …"""
     nominate_rewards: int = 15
     """… over this many rewards."""
     best_rewards: int = 10

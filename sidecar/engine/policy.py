@@ -24,6 +24,7 @@ _RECENT_MEMORY = 0.999
 _RECENT_ENOUGH = 300
 _LEVEL_FALL_SD = 2.6
 _VERIFY_COOL = 2500
+_RIVAL_REWARDS = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class Policy:
     def admit(self, candidate_id: str, parent_id: str | None, now: int) -> list[Move]:
         """A new candidate begins its trial; the weakest challenger leaves if the bench is full."""
         moves = []
-        if len(self.challengers) >= self.options.challengers:
+        if self.bench_full:
             weakest = self.evictable(now) or self.challengers[0]
             self.challengers.remove(weakest)
             moves.append(self._retire(weakest, "crowded out by a new candidate"))
@@ -211,7 +212,7 @@ class Policy:
                 self.certified.append(candidate)
                 self.leads.setdefault(candidate, 0.0)
                 moves.append(Move("certified", candidate, self._evidence(candidate, belief)))
-            elif why := self._hopeless(belief, arm):
+            elif why := self._hopeless(belief, arm) or self._outclassed(candidate, now):
                 self.challengers.remove(candidate)
                 return [self._retire(candidate, why)]
         if (
@@ -233,6 +234,19 @@ class Policy:
             return "not proven in time"
         if arm.n >= self.options.prune_rewards and arm.mean < self.options.prune_below:
             return "below the prune threshold"
+        return ""
+
+    def _outclassed(self, candidate: str, now: int) -> str:
+        """Why a challenger should leave to a better one that is not proven either."""
+        for rival in self.challengers:
+            if rival == candidate or self.arms[rival].n < _RIVAL_REWARDS:
+                continue
+            belief = self.belief(candidate, rival, now)
+            if (
+                belief.n >= self.options.rival_rewards
+                and belief.probability < self.options.rival_probability
+            ):
+                return "probably worse than another challenger"
         return ""
 
     def _weigh(self, candidate: str, differences: list[float], lead: float) -> float | None:
@@ -333,6 +347,14 @@ class Policy:
         return difference(
             self.arms[one], self.arms[other], now=now, rate=rate, options=self.options
         )
+
+    @property
+    def bench_full(self) -> bool:
+        """Whether a new candidate needs another one to leave: those under test have seats of their
+        own, so that a long test does not hold up the next idea."""
+        tested = sum(self.trials[c].opened is not None for c in self.challengers)
+        reserved = min(tested, self.options.tested)
+        return len(self.challengers) - reserved >= self.options.challengers
 
     def evictable(self, now: int) -> str | None:
         """The challenger that would make room: outside the top two, with 15 rewards or more."""

@@ -47,6 +47,7 @@ class Attributor:
         self._on_attributed = on_attributed
         self._clock = clock
         self._noticed = asyncio.Event()
+        self._waiting = False
 
     async def find(self, event: FeedbackEvent) -> Assignment | None:
         """The rollout an event is about, None if not known yet. Raises `InvalidFeedback` for ids
@@ -71,13 +72,20 @@ class Attributor:
         """New rollouts or events may have come: sweep soon."""
         self._noticed.set()
 
+    def turn_settled(self) -> None:
+        """A turn was recorded: whoever waits may be waiting for that one."""
+        if self._waiting:
+            self._noticed.set()
+
     async def sweep(self, now: float) -> int:
         """Try all waiting events once, then give up on those that waited too long. Returns how
         many found their rollout."""
-        attributed, after = 0, ""
+        attributed, tried, after = 0, 0, ""
         while page := await self._store.waiting_feedback(PAGE, after):
             attributed += sum(await asyncio.gather(*map(self._retry, page)))
+            tried += len(page)
             after = page[-1].event_id
+        self._waiting = tried > attributed
         expired = await self._store.expire_feedback(now)
         self._metrics.feedback.labels("any", "expired").inc(expired)
         return attributed

@@ -57,7 +57,9 @@ class Gateway:
         metrics: Metrics,
         *,
         clock: Callable[[], float] = time.time,
+        on_turn: Callable[[], None] | None = None,
     ) -> None:
+        """`on_turn` is told whenever a turn has been queued for the store."""
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
@@ -65,7 +67,7 @@ class Gateway:
         self._router = Router(settings.routes)
         self._credentials = Credentials(settings)
         self._planner = Planner(settings, backend, self._memory, metrics)
-        self._settler = Settler(settings, rollouts, self._memory, metrics)
+        self._settler = Settler(settings, rollouts, self._memory, metrics, on_turn)
         self._upstream = Upstream(settings.provider)
 
     async def start(self) -> None:

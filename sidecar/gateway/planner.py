@@ -157,10 +157,13 @@ class Planner:
 
     def _good_body(self, session: str, chat: Chat) -> bytes | None:
         good = self._good.get(session)
-        place = locate(chat.messages, good.pattern) if good else None
-        if good is None or place is None:
+        if good is None:
             return None
-        return _rewritten(chat, place, good.pattern, good.text)
+        try:
+            place = locate(chat.messages, good.pattern)
+            return _rewritten(chat, place, good.pattern, good.text) if place else None
+        except Exception:  # noqa: BLE001 - what broke the regular way may break this one too
+            return None
 
 
 def _rewritten(chat: Chat, place: Place, baseline: Pattern, text: str) -> bytes | None:

@@ -5,6 +5,7 @@ nothing here may fail the call: what goes wrong costs learning data, and is coun
 """
 
 import os
+from collections.abc import Callable
 
 import structlog
 
@@ -26,12 +27,18 @@ class Settler:
     """Settles calls."""
 
     def __init__(
-        self, settings: Settings, rollouts: Rollouts, memory: ChainMemory, metrics: Metrics
+        self,
+        settings: Settings,
+        rollouts: Rollouts,
+        memory: ChainMemory,
+        metrics: Metrics,
+        on_turn: Callable[[], None] | None,
     ) -> None:
         self._settings = settings.gateway
         self._rollouts = rollouts
         self._memory = memory
         self._metrics = metrics
+        self._on_turn = on_turn
 
     def settle(self, call: Call) -> None:
         """Account for a call that has ended."""
@@ -55,6 +62,8 @@ class Settler:
             self._memory.remember(turn.chain_key, turn.rollout_id)
         if not self._rollouts.record_turn(turn):
             self._metrics.capture_dropped.labels("queue").inc()
+        if self._on_turn is not None:
+            self._on_turn()
         session = self._metrics.session(turn.session_id)
         self._metrics.turns.labels(session, turn.outcome.value).inc()
 

@@ -32,14 +32,22 @@ _REPERTOIRE = (
     "Stay on the subject of the question.",
     "Use correct spelling and grammar.",
     "Write in the active voice.",
+    "Take a deep breath.",
+    "Pay attention to every detail of the message.",
+    "Be honest about what you do not know.",
+    "Answer in the language of the message.",
+    "Treat every message with the same care.",
+    "Read the message twice before you answer.",
+    "Avoid repeating yourself.",
+    "Your answer is very important.",
     "Use plain words.",
     "Apologise when something has gone wrong.",
     "Give numbered steps where there is something to do.",
-    "Keep the answer to a single sentence.",
     "Add a legal disclaimer where it is appropriate.",
     "Offer a discount to unhappy readers.",
     "Point out what the reader did wrong.",
     "Mention special offers where they are of interest.",
+    "Answer in at most ten words.",
 )
 _FORMAT = "Answer with a JSON object that has the one key 'answer'."
 

@@ -19,11 +19,12 @@ from sidecar.simulation.traits import CONTRACT_AT, TERSE_AT, TRAITS
 GRID = 50
 
 BASELINE = (
-    "You are the customer service assistant of Fernhill, an online shop for home and garden.\n"
-    "Answer the customer's message politely and in plain text.\n"
-    "Mention our current offers where they fit."
+    "You are the customer service assistant of Fernhill, an online shop for home and garden, and "
+    "mention our current offers where they fit.\n"
+    "Answer the customer's message politely and in plain text."
 )
-"""What the shop runs today. Its last sentence does more harm than good."""
+"""What the shop runs today. Its offers annoy; they stand in the sentence that nobody forgets, so
+that getting rid of them takes a complaint and not mere carelessness."""
 
 IDEAL = BASELINE + "".join(f"\n- {trait.advice}" for trait in TRAITS)
 """The best prompt there is in this world."""

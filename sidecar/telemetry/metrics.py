@@ -59,11 +59,16 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
+        self._learning()
+        Gauge("sidecar_build_info", "Version.", ["version"], registry=registry).labels(
+            __version__
+        ).set(1)
+
+    def _learning(self) -> None:
+        """What the slow loop counts."""
+        registry = self.registry
         self.turns = Counter(
             "sidecar_turns", "Settled turns.", ["session", "outcome"], registry=registry
-        )
-        self.rollouts = Counter(
-            "sidecar_rollouts", "Conversations assigned.", ["session"], registry=registry
         )
         self.feedback = Counter(
             "sidecar_feedback", "Feedback events.", ["source", "outcome"], registry=registry
@@ -85,9 +90,6 @@ class Metrics:
         )
         """outcome: proposed | screened_out | failed | certified | promoted | retired |
         rolled_back."""
-        Gauge("sidecar_build_info", "Version.", ["version"], registry=registry).labels(
-            __version__
-        ).set(1)
 
     def session(self, session_id: str) -> str:
         """The session's label value: its id, or `other` beyond the first hundred."""

@@ -186,16 +186,19 @@ async def test_a_provider_that_dies_mid_stream_raises(whole_events, path):
         await writer.drain()
         writer.transport.abort()
 
-    async with RawProvider(dying) as provider, running(settings(provider.base_url)) as ours:
-        async with client_of(ours.url + path) as client:
-            said = []
-            with pytest.raises(openai.APIError):  # noqa: PT012 - it must fail inside the loop
-                stream = await client.chat.completions.create(
-                    model="m", messages=ask("hi"), stream=True
-                )
-                async for chunk in stream:
-                    said.append(chunk.choices[0].delta.content)  # noqa: PERF401
-            assert said == ["a", "b"]
+    async with (
+        RawProvider(dying) as provider,
+        running(settings(provider.base_url)) as ours,
+        client_of(ours.url + path) as client,
+    ):
+        said = []
+        with pytest.raises(openai.APIError):  # noqa: PT012 - it must fail inside the loop
+            stream = await client.chat.completions.create(
+                model="m", messages=ask("hi"), stream=True
+            )
+            async for chunk in stream:
+                said.append(chunk.choices[0].delta.content)  # noqa: PERF401
+        assert said == ["a", "b"]
 
 
 async def test_a_provider_that_dies_in_a_plain_answer_raises():
@@ -205,26 +208,32 @@ async def test_a_provider_that_dies_in_a_plain_answer_raises():
         await writer.drain()
         writer.transport.abort()
 
-    async with RawProvider(dying) as provider, running(settings(provider.base_url)) as ours:
-        async with client_of(ours.url + "/v1") as client:
-            with pytest.raises(openai.APIConnectionError):
-                await client.chat.completions.create(model="m", messages=ask("hi"))
+    async with (
+        RawProvider(dying) as provider,
+        running(settings(provider.base_url)) as ours,
+        client_of(ours.url + "/v1") as client,
+    ):
+        with pytest.raises(openai.APIConnectionError):
+            await client.chat.completions.create(model="m", messages=ask("hi"))
 
 
 async def test_a_conversation_held_with_the_sdk_is_one_conversation():
     backend = StaticBackend(candidates={f"c{i}": f"Prompt {i}." for i in range(9)})
-    async with FakeProvider() as provider, running(settings(provider.base_url), backend) as ours:
-        async with client_of(ours.url + "/v1") as client:
-            messages, ids = ask("hi"), set()
-            for _ in range(5):
-                raw = await client.chat.completions.with_raw_response.create(
-                    model="m", messages=messages, tools=TOOLS
-                )
-                ids.add(raw.headers["x-correlation-id"])
-                message = raw.parse().choices[0].message
-                messages.append(message)
-                messages += [
-                    {"role": "tool", "tool_call_id": call.id, "content": json.dumps({"ok": 1})}
-                    for call in message.tool_calls or []
-                ]
-            assert len(ids) == 1
+    async with (
+        FakeProvider() as provider,
+        running(settings(provider.base_url), backend) as ours,
+        client_of(ours.url + "/v1") as client,
+    ):
+        messages, ids = ask("hi"), set()
+        for _ in range(5):
+            raw = await client.chat.completions.with_raw_response.create(
+                model="m", messages=messages, tools=TOOLS
+            )
+            ids.add(raw.headers["x-correlation-id"])
+            message = raw.parse().choices[0].message
+            messages.append(message)
+            messages += [
+                {"role": "tool", "tool_call_id": call.id, "content": json.dumps({"ok": 1})}
+                for call in message.tool_calls or []
+            ]
+        assert len(ids) == 1

@@ -122,6 +122,7 @@ async def test_compressed_bodies_are_understood(path, encoding):
         ("gzip", gzip.compress(b"x")[:-4]),
         ("gzip", gzip.compress(b" " * 10_000_000)),
     ],
+    ids=["unknown", "broken", "cut", "bomb"],
 )
 async def test_what_cannot_be_unpacked_is_not(encoding, body):
     config = {"server": {"max_body_bytes": 1024 * 1024}}

@@ -184,20 +184,22 @@ async def test_routing_rules():
     }
     ours_backend = backend()
     ours_backend.sessions = {"s2", "s3", "s4", "s5"}
-    async with FakeProvider() as provider:
-        async with running(settings(provider.base_url, **config), ours_backend) as ours:
+    async with (
+        FakeProvider() as provider,
+        running(settings(provider.base_url, **config), ours_backend) as ours,
+    ):
 
-            async def session(model, **headers):
-                body = {"model": model, "messages": ask("hi")}
-                async with ours.client.post(ours.url + V1, json=body, headers=headers) as response:
-                    return response.headers.get("x-gepa-system-id")
+        async def session(model, **headers):
+            body = {"model": model, "messages": ask("hi")}
+            async with ours.client.post(ours.url + V1, json=body, headers=headers) as response:
+                return response.headers.get("x-gepa-system-id")
 
-            assert await session("any", **{"x-team": "two"}) == "s2"
-            assert await session("exact", **{"x-team": "one"}) == "s3"
-            assert await session("mini-4") == "s4"
-            assert await session("exactly") is None
-            assert await session("any", authorization="Bearer secret") == "s5"
-            assert await session("any", authorization="Bearer other") is None
+        assert await session("any", **{"x-team": "two"}) == "s2"
+        assert await session("exact", **{"x-team": "one"}) == "s3"
+        assert await session("mini-4") == "s4"
+        assert await session("exactly") is None
+        assert await session("any", authorization="Bearer secret") == "s5"
+        assert await session("any", authorization="Bearer other") is None
 
 
 @pytest.mark.parametrize(

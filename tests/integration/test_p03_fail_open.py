@@ -98,16 +98,16 @@ async def test_a_store_that_fails_or_hangs_costs_at_most_the_budget(fate):
 
     backend = StaticBackend()
     backend.stored = stored
-    config = settings("http://x/v1", gateway={"store_wait_ms": 100})
+    config = settings("http://x/v1", gateway={"store_wait_ms": 500})
     async with FakeProvider() as provider:
-        config = settings(provider.base_url, gateway={"store_wait_ms": 100})
+        config = settings(provider.base_url, gateway={"store_wait_ms": 500})
         async with running(config, backend) as ours:
             began = asyncio.get_running_loop().time()
             answer = await ours.chat(ask("hi"))
             took = asyncio.get_running_loop().time() - began
             assert answer.status == 200
             assert answer.candidate == "baseline"
-            assert (0.1 <= took < 1) if fate == "never" else took < 0.1
+            assert (0.5 <= took < 5) if fate == "never" else took < 0.5
             slow = ours.value("sidecar_failopen_total", reason="store_slow")
             failed = ours.value("sidecar_failopen_total", reason="store")
             assert (slow, failed) == (float(fate == "never"), float(fate not in {"never", True}))
@@ -131,12 +131,14 @@ async def test_the_answer_waits_for_the_assignment_to_be_durable():
 
 @pytest.mark.parametrize("store", [TurnLog(fail=RuntimeError("disk")), TurnLog(accepts=False)])
 async def test_a_turn_that_cannot_be_kept_is_lost_and_counted(store):
-    async with FakeProvider() as provider:
-        async with running(settings(provider.base_url), store=store) as ours:
-            assert (await ours.chat(ask("hi"))).status == 200
-            assert await ours.accounted(1) == {("chat", "baseline", "ok"): 1}
-            reason = "error" if store.fail else "queue"
-            assert ours.value("sidecar_capture_dropped_total", reason=reason) == 1
+    async with (
+        FakeProvider() as provider,
+        running(settings(provider.base_url), store=store) as ours,
+    ):
+        assert (await ours.chat(ask("hi"))).status == 200
+        assert await ours.accounted(1) == {("chat", "baseline", "ok"): 1}
+        reason = "error" if store.fail else "queue"
+        assert ours.value("sidecar_capture_dropped_total", reason=reason) == 1
 
 
 async def test_a_provider_that_is_not_there_is_named_as_such():

@@ -45,34 +45,40 @@ async def received(port, body=BODY, path="/v1/chat/completions", version=b"1.1")
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/other"])
 async def test_an_event_stream_is_told_and_cut(path):
-    async with RawProvider(dying(SSE + CHUNKED, delta("a"), delta("b"))) as provider:
-        async with running(settings(provider.base_url)) as ours:
-            got, _ = await received(ours.port, path=path)
-            assert delta("a") in got
-            assert b"[DONE]" not in got
-            assert not got.endswith(b"0\r\n\r\n")
-            last = got.rstrip(b"\r\n").split(b"data: ")[-1]
-            error = json.loads(last)["error"]
-            assert error["type"] == "upstream_error"
-            assert error["code"] == "upstream_disconnected"
-            kind, mode = ("chat", "baseline") if "chat" in path else ("other", "passthrough")
-            assert await ours.accounted(1) == {(kind, mode, "failed"): 1}
+    async with (
+        RawProvider(dying(SSE + CHUNKED, delta("a"), delta("b"))) as provider,
+        running(settings(provider.base_url)) as ours,
+    ):
+        got, _ = await received(ours.port, path=path)
+        assert delta("a") in got
+        assert b"[DONE]" not in got
+        assert not got.endswith(b"0\r\n\r\n")
+        last = got.rstrip(b"\r\n").split(b"data: ")[-1]
+        error = json.loads(last)["error"]
+        assert error["type"] == "upstream_error"
+        assert error["code"] == "upstream_disconnected"
+        kind, mode = ("chat", "baseline") if "chat" in path else ("other", "passthrough")
+        assert await ours.accounted(1) == {(kind, mode, "failed"): 1}
 
 
 async def test_the_event_stands_by_itself_after_a_complete_line():
     line = delta("a").removesuffix(b"\n")
-    async with RawProvider(dying(SSE + CHUNKED, line)) as provider:
-        async with running(settings(provider.base_url)) as ours:
-            got, _ = await received(ours.port)
-            assert b'\ndata: {"error"' in got
+    async with (
+        RawProvider(dying(SSE + CHUNKED, line)) as provider,
+        running(settings(provider.base_url)) as ours,
+    ):
+        got, _ = await received(ours.port)
+        assert b'\ndata: {"error"' in got
 
 
 async def test_half_a_line_is_cut_without_another_word():
-    async with RawProvider(dying(SSE + CHUNKED, delta("a"), b'data: {"cho')) as provider:
-        async with running(settings(provider.base_url)) as ours:
-            got, _ = await received(ours.port)
-            assert b"error" not in got
-            assert not got.endswith(b"0\r\n\r\n")
+    async with (
+        RawProvider(dying(SSE + CHUNKED, delta("a"), b'data: {"cho')) as provider,
+        running(settings(provider.base_url)) as ours,
+    ):
+        got, _ = await received(ours.port)
+        assert b"error" not in got
+        assert not got.endswith(b"0\r\n\r\n")
 
 
 @pytest.mark.parametrize(
@@ -85,21 +91,25 @@ async def test_half_a_line_is_cut_without_another_word():
     ],
 )
 async def test_any_other_answer_is_cut_short_of_its_end(head, encoded):
-    async with RawProvider(dying(head, b"half\n\n")) as provider:
-        async with running(settings(provider.base_url)) as ours:
-            got, _ = await received(ours.port)
-            assert b"half" in got
-            assert (b'"error"' in got) is encoded
-            assert not got.endswith(b"0\r\n\r\n")
-            assert [o for _, _, o in await ours.accounted(1)] == ["failed"]
-            assert [t.chain_key for t in ours.store.turns] == [None]
+    async with (
+        RawProvider(dying(head, b"half\n\n")) as provider,
+        running(settings(provider.base_url)) as ours,
+    ):
+        got, _ = await received(ours.port)
+        assert b"half" in got
+        assert (b'"error"' in got) is encoded
+        assert not got.endswith(b"0\r\n\r\n")
+        assert [o for _, _, o in await ours.accounted(1)] == ["failed"]
+        assert [t.chain_key for t in ours.store.turns] == [None]
 
 
 async def test_where_only_the_end_of_the_connection_ends_the_answer_it_is_a_reset():
-    async with RawProvider(dying(b"HTTP/1.1 200 OK\r\n" + CHUNKED, b"half")) as provider:
-        async with running(settings(provider.base_url)) as ours:
-            _, was_reset = await received(ours.port, version=b"1.0")
-            assert was_reset
+    async with (
+        RawProvider(dying(b"HTTP/1.1 200 OK\r\n" + CHUNKED, b"half")) as provider,
+        running(settings(provider.base_url)) as ours,
+    ):
+        _, was_reset = await received(ours.port, version=b"1.0")
+        assert was_reset
 
 
 async def test_a_provider_that_falls_silent_is_one_that_died():

@@ -19,7 +19,7 @@ class Stale:
 
     async def __call__(self, reader, writer, n):
         while True:
-            head, body = await read_request(reader)
+            _, body = await read_request(reader)
             self.requests.append(body)
             first = len([r for r in self.requests if r]) == 1
             if first or n >= self.healthy_from:

@@ -4,6 +4,7 @@ import random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from sidecar.core.ids import BASELINE
 from sidecar.core.session import Entry, JournalEntry
 from sidecar.engine import snapshot
@@ -42,7 +43,7 @@ def test_shares_are_a_distribution_and_the_baseline_always_has_some(seed, base, 
     assert policy.weights[BASELINE] >= policy.options.control / 1.2
     live = {BASELINE, policy.incumbent, *policy.certified, *policy.challengers}
     assert set(policy.weights) == live
-    assert len(policy.challengers) <= policy.options.challengers
+    assert len(policy.challengers) <= policy.options.challengers + policy.options.tested
 
 
 @settings(max_examples=15, deadline=None)
@@ -139,8 +140,9 @@ def journal(seed, n):
         elif roll < 0.035:
             kind, subject = Entry.PIN, rng.choice(known)
         else:
-            payload = {"candidate_id": rng.choice(known), "value": float(rng.random() < 0.6),
-                       "replaces": None, "tick": seq, "random": True, "sketch": [1, 2, seq % 9]}  # fmt: skip
+            value = float(rng.random() < 0.6)
+            payload = {"candidate_id": rng.choice(known), "value": value, "replaces": None}
+            payload |= {"tick": seq, "random": True, "sketch": [1, 2, seq % 9]}
         entries.append(
             JournalEntry(f"k{seq}", kind, subject, {**payload, "now": seq}, float(seq), seq)
         )

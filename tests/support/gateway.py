@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 import structlog
@@ -21,6 +21,13 @@ from sidecar.gateway.gateway import Gateway
 from sidecar.settings import Settings
 from sidecar.telemetry.metrics import Metrics
 from support.backend import StaticBackend
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what nobody announces."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0.001)
 
 
 @dataclass
@@ -42,9 +49,7 @@ class TurnLog:
 
     async def settled(self, count: int) -> list[Turn]:
         """The turns, once there are so many."""
-        async with asyncio.timeout(5):
-            while len(self.turns) < count:
-                await asyncio.sleep(0.001)
+        await until(lambda: len(self.turns) >= count)
         return self.turns
 
 
@@ -90,11 +95,13 @@ class Running:
             if s.name.endswith("_total")
         }
 
+    def _idle_after(self, count: int) -> bool:
+        busy = self.value("sidecar_in_flight_requests")
+        return not busy and sum(self.requests().values()) >= count
+
     async def accounted(self, count: int) -> dict[tuple[str, str, str], float]:
         """The calls, once there are so many and none is under way; exactly so many."""
-        async with asyncio.timeout(5):
-            while sum(self.requests().values()) < count or self.value("sidecar_in_flight_requests"):
-                await asyncio.sleep(0.001)
+        await until(lambda: self._idle_after(count))
         assert sum(self.requests().values()) == count
         return self.requests()
 
@@ -174,7 +181,7 @@ class RawClient:
         self._port = port
         self._buffer = receive_buffer
 
-    async def __aenter__(self) -> "RawClient":
+    async def __aenter__(self) -> Self:
         sock = socket.socket()
         sock.setblocking(False)
         if self._buffer:

@@ -1,6 +1,7 @@
 """New prompts are screened before they may serve."""
 
 import pytest
+
 from sidecar.engine.screen import mask_secrets, refusal
 
 BASE = "You are a support assistant for {shop}. See https://shop.example/help."

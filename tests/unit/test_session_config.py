@@ -1,6 +1,7 @@
 """A session's configuration: published forms are accepted, mistakes are named."""
 
 import pytest
+
 from sidecar.engine.config import SessionConfig, override, parse
 from sidecar.errors import InvalidRequest
 
@@ -13,8 +14,9 @@ def body(**gepa):
 
 
 def test_the_minimal_published_config_is_enough():
-    parsed = parse({"prompt_learning": {"algorithm": "gepa", "gepa": {"mode": "online"},
-                    "initial_prompt": {"messages": [{"role": "system", "content": "Hi"}]}}})  # fmt: skip
+    prompt = {"messages": [{"role": "system", "content": "Hi"}]}
+    section = {"algorithm": "gepa", "gepa": {"mode": "online"}, "initial_prompt": prompt}
+    parsed = parse({"prompt_learning": section})
     assert parsed.baseline == "Hi"
     assert parsed.min_rollouts == 20
 
@@ -93,7 +95,7 @@ WRONG = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("config, field", WRONG.values(), ids=WRONG.keys())
+@pytest.mark.parametrize(("config", "field"), WRONG.values(), ids=WRONG.keys())
 def test_a_wrong_config_is_refused_by_name(config, field):
     with pytest.raises(InvalidRequest) as caught:
         parse(config)

@@ -1,7 +1,6 @@
 """The world is one seeded truth, and what is measured of it is what a user meets."""
 
 import random
-from collections import Counter
 from statistics import fmean
 
 import pytest

@@ -3,6 +3,7 @@
 import random
 
 import pytest
+
 from sidecar.engine.evidence import Trial, level, pairs
 from sidecar.engine.stats import EDetector, EProcess, expected_shortfall, probability_best
 
