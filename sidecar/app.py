@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import structlog
@@ -31,6 +31,8 @@ from sidecar.telemetry.metrics import Metrics
 
 _PRUNE_EVERY = 3600.0
 _DAY = 86_400.0
+_CUT_SECONDS = 0.5
+"""How long calls that are cut off have to notice."""
 
 log = structlog.get_logger()
 
@@ -56,6 +58,7 @@ class Sidecar:
         """Where we listen; known once started."""
         self._stack = contextlib.AsyncExitStack()
         self._stopping = asyncio.Event()
+        self._cut = False
 
     async def start(self) -> None:
         """Start everything, from the store up. What began is undone when a later step fails."""
@@ -82,17 +85,22 @@ class Sidecar:
         self.health.draining = True
         await self._stack.aclose()
 
-    async def serve_forever(self) -> None:
-        """Serve until SIGTERM or SIGINT, then drain; a second signal ends the process at once."""
+    async def serve_forever(self, started: Callable[[], None]) -> bool:
+        """Start, say so, serve until SIGTERM or SIGINT, then drain; a second signal ends the
+        process at once. Signals count from before the start, so that whoever has seen us ready can
+        have us drain. False when the drain had to cut calls off."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled, number)
         try:
+            await self.start()
+            started()
             await self._stopping.wait()
         finally:
             await self.stop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
+        return not self._cut
 
     def _signalled(self, number: signal.Signals) -> None:
         if self._stopping.is_set():
@@ -144,15 +152,34 @@ class Sidecar:
         runner = web.AppRunner(
             self._web(),
             access_log=None,
-            shutdown_timeout=server.drain_seconds,
+            shutdown_timeout=_CUT_SECONDS,
             **gateway_api.RUNNER_OPTIONS,
         )
         await runner.setup()
-        stack.push_async_callback(runner.cleanup)
+        stack.push_async_callback(self._drain, runner)
         site = web.TCPSite(runner, server.host, server.port)
         await site.start()
         host = f"[{server.host}]" if ":" in server.host else server.host
         self.url = f"http://{host}:{runner.addresses[0][1]}"
+
+    async def _drain(self, runner: web.AppRunner) -> None:
+        """Let the endpoints notice, close the door, let open calls finish in time, cut the rest:
+        aiohttp alone would give them their time twice, and for ever when it is zero."""
+        server = self.settings.server
+        if self.health.ready:
+            await asyncio.sleep(server.drain_notice_seconds)
+        for site in list(runner.sites):
+            await site.stop()
+        assert runner.server is not None
+        await asyncio.sleep(0)  # what had been accepted begins to be handled
+        runner.server.pre_shutdown()
+        try:
+            async with asyncio.timeout(server.drain_seconds or _CUT_SECONDS):
+                await runner.server.shutdown(server.drain_seconds + 60.0)
+        except TimeoutError:
+            self._cut = True
+            log.warning("calls cut off", seconds=server.drain_seconds)
+        await runner.cleanup()
 
     def _web(self) -> web.Application:
         rewards = SessionRewards(self.backend, self.store, self.intake, self.reporter)

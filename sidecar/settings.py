@@ -30,6 +30,9 @@ class Server(_Section):
     """Largest body that is read for rewriting or parsing; pass-through bodies are streamed."""
     drain_seconds: float = Field(30.0, ge=0)
     """How long open calls may take to finish after SIGTERM."""
+    drain_notice_seconds: float = Field(0.0, ge=0)
+    """How long after SIGTERM new calls are still taken, while `/readyz` says `draining`: time for
+    load balancers to notice. Counted before `drain_seconds`."""
 
 
 class Provider(_Section):

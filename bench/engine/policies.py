@@ -71,7 +71,7 @@ class Sidecar:
         parent = gepa.parent(self.policy, t, self.rng)
         hints = list(self.hints[parent])[-12:]
         if not gepa.due(
-            self.policy, rewards=self.since, failures=len(hints), needed=self.needed, now=t
+            self.policy, rewards=self.since, told=len(hints), needed=self.needed, now=t
         ):
             return None
         self.since = 0

@@ -94,6 +94,7 @@ class EmbeddedBackend:
     async def create(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """A new session, or the one that has the client's session id already."""
         session_id = self._session_id(request)
+        _conversation(request)
         if session_id in self._live:
             return self._resumed(self._live[session_id], request)
         parsed = config.parse(_config_body(request))
@@ -128,12 +129,7 @@ class EmbeddedBackend:
 
     def _created(self, live: LiveSession, request: Mapping[str, Any]) -> dict[str, Any]:
         out = view.summary(live)
-        given = request.get("correlation_id") or request.get("agent_id")
-        if given is not None:
-            if not isinstance(given, str) or not ids.is_correlation_id(given):
-                raise InvalidRequest(
-                    "must be 1 to 128 of A-Z a-z 0-9 _ . : -", param="correlation_id"
-                )
+        if given := _conversation(request):
             out["correlation_id"] = given
         return out
 
@@ -237,6 +233,14 @@ def _config_body(request: Mapping[str, Any]) -> dict[str, Any]:
             'config_body must be an object such as {"prompt_learning": {…}}', param="config_body"
         )
     return config.override(body, _mapping(request, "overrides"))
+
+
+def _conversation(request: Mapping[str, Any]) -> str | None:
+    """The correlation id that a create request may bring for its first conversation."""
+    given = request.get("correlation_id") or request.get("agent_id")
+    if given is None or (isinstance(given, str) and ids.is_correlation_id(given)):
+        return given
+    raise InvalidRequest("must be 1 to 128 of A-Z a-z 0-9 _ . : -", param="correlation_id")
 
 
 def _mapping(request: Mapping[str, Any], name: str) -> Mapping[str, Any]:

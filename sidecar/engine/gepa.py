@@ -20,6 +20,8 @@ _SHRINK = 10
 _FAILURES = 10
 _SUCCESSES = 2
 _FAILURE = 0.5
+_TOLD = 3
+_UNTOLD = 5
 _NEAR_BEST = 0.01
 
 
@@ -68,12 +70,13 @@ def winners(policy: Policy, pool: list[str], cluster: str) -> set[int]:
     return {i for i, mean in enumerate(shrunk) if mean >= max(shrunk) - _NEAR_BEST}
 
 
-def due(policy: Policy, *, rewards: int, failures: int, needed: int, now: int) -> bool:
+def due(policy: Policy, *, rewards: int, told: int, needed: int, now: int) -> bool:
     """Whether it is time for a proposal.
 
-    `rewards` have been counted since the last one and `needed` must have been; `failures` of the
-    parent are on record with something to learn from. A full bench waits until its weakest member
-    has had its chance.
+    `rewards` have been counted since the last one and `needed` must have been; `told` failures of
+    the parent came with a user's words. Without enough of those it takes more rewards, because a
+    rewrite that nobody asked for is mostly a guess. A full bench waits until its weakest member has
+    had its chance.
     """
     if rewards < needed:
         return False
@@ -81,7 +84,7 @@ def due(policy: Policy, *, rewards: int, failures: int, needed: int, now: int) -
         rewards < policy.options.evict_after or policy.evictable(now) is None
     ):
         return False
-    return failures >= 3 or rewards >= 10 * needed  # noqa: PLR2004 - engine.md 4.5
+    return told >= _TOLD or rewards >= _UNTOLD * needed
 
 
 class Example(Protocol):

@@ -14,13 +14,13 @@ import structlog
 from sidecar.core import ids
 from sidecar.core.feedback import Reward, merge
 from sidecar.core.rollout import Assignment
-from sidecar.core.session import Entry, JournalEntry, SessionRecord, Snapshot
+from sidecar.core.session import Candidate, Entry, JournalEntry, SessionRecord, Snapshot
 from sidecar.engine import reflect, screen, snapshot
 from sidecar.engine.assigner import Assigner
 from sidecar.engine.cluster import sketch
 from sidecar.engine.config import SessionConfig
 from sidecar.engine.propose import ProposalFailed, Reflection
-from sidecar.engine.session import Plan, SessionState
+from sidecar.engine.session import FAILURE, Plan, SessionState
 from sidecar.engine.table import Table
 from sidecar.errors import Conflict, NotFound
 from sidecar.store.base import Store, StoreError
@@ -28,6 +28,7 @@ from sidecar.telemetry.metrics import Metrics
 
 _SNAPSHOT_EVERY = 200
 _PAGE = 1000
+_ASKED_AT_MOST = 3
 
 log = structlog.get_logger()
 
@@ -188,43 +189,60 @@ class LiveSession:
             log.exception("proposal failed", session=self.session_id)
 
     async def _write(self, plan: Plan) -> JournalEntry:
-        """Ask for a better text than the parent's, and screen it: what to append."""
-        names = [w.name for w in self.config.wildcards]
+        """Ask for a better text than the parent's, and screen it: what to append.
+
+        A text that has been tried is no news; the model is asked again, a few times at most.
+        """
         experiences = await self._experiences(plan)
-        question = reflect.prompt(plan.parent, experiences, names)
-        at, tick = self._clock(), {"now": self.assigner.tick}
-        try:
-            answer = await self._reflection.ask(question, self.config.proposer)
-        except ProposalFailed as error:
-            return self._refused(f"failed: {error}", at, tick)
-        text = reflect.extract(answer)
-        why = screen.refusal(
+        question = reflect.prompt(plan.parent, experiences, self._placeholders)
+        at, why = self._clock(), "duplicate"
+        for _ in range(_ASKED_AT_MOST):
+            if why != "duplicate":
+                break
+            try:
+                text = reflect.extract(await self._reflection.ask(question, self.config.proposer))
+            except ProposalFailed as error:
+                return self._refused(f"failed: {error}", at)
+            why = self._screened(text, plan.parent, experiences)
+            if not why:
+                return self._admitted(text, plan, at)
+        return self._refused(why, at)
+
+    def _screened(
+        self, text: str, parent: Candidate, experiences: Sequence[reflect.Experience]
+    ) -> str:
+        return screen.refusal(
             text,
             baseline=self.config.baseline,
-            parent=plan.parent.text,
-            placeholders=names,
+            parent=parent.text,
+            placeholders=self._placeholders,
             known=[c.text for c in self.state.candidates.values()],
             shown=[s for e in experiences for s in (e.asked, *e.comments)],
         )
-        if why:
-            return self._refused(why, at, tick)
+
+    @property
+    def _placeholders(self) -> list[str]:
+        return [w.name for w in self.config.wildcards]
+
+    def _admitted(self, text: str, plan: Plan, at: float) -> JournalEntry:
         candidate = ids.candidate_id(os.urandom(6))
-        failures = sum(e.value < 0.5 for e in experiences)  # noqa: PLR2004 - half of the scale
+        failures = sum(e.value < FAILURE for e in plan.examples)
         payload = {
             "text": text,
             "parent_id": plan.parent.candidate_id,
             "origin": "reflection",
-            "rationale": f"from {failures} failures and {len(experiences) - failures} successes",
-            **tick,
+            "rationale": f"from {failures} failures and {len(plan.examples) - failures} successes",
+            "now": self.assigner.tick,
         }
         return JournalEntry(f"candidate:{candidate}", Entry.CANDIDATE, candidate, payload, at)
 
-    def _refused(self, why: str, at: float, tick: Mapping[str, Any]) -> JournalEntry:
+    def _refused(self, why: str, at: float) -> JournalEntry:
         outcome = "failed" if why.startswith("failed") else "screened_out"
         self._count(outcome)
         log.info("proposal refused", session=self.session_id, why=why)
         key = f"refused:{os.urandom(8).hex()}"
-        return JournalEntry(key, Entry.REFUSED, "", {"why": why, **tick}, at)
+        payload = {"why": why, "now": self.assigner.tick}
+        return JournalEntry(key, Entry.REFUSED, "", payload, at)
 
     async def _experiences(self, plan: Plan) -> list[reflect.Experience]:
         wanted = [r.rollout_id for r in plan.examples]

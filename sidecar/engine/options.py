@@ -56,7 +56,12 @@ class Options:
     swap_probability: float = 0.85
     swap_rewards: int = 30
     """A certified candidate replaces the incumbent when it is better with this probability."""
-    evict_after: int = 50
+    evict_hope: float = 0.4
+    """A challenger makes room when its expected improvement is below this part of that of an
+    untried candidate …"""
+    evict_rewards: int = 15
+    """… over this many rewards."""
+    evict_after: int = 20
     """Rewards after which a full bench of challengers gives up its weakest."""
     refresh_every: int = 20
     """Rewards between recomputations of the allocation."""

@@ -16,7 +16,7 @@ from sidecar.engine.arm import Arm
 from sidecar.engine.evidence import Trial, level
 from sidecar.engine.options import Options
 from sidecar.engine.posterior import Difference, difference
-from sidecar.engine.stats import EDetector
+from sidecar.engine.stats import EDetector, expected_gain
 
 _DELAYS = 400
 _RECENT = 200
@@ -110,17 +110,20 @@ class Policy:
 
     # -- what it is told ------------------------------------------------------------------------
 
-    def admit(self, candidate_id: str, parent_id: str | None, now: int) -> list[Move]:
-        """A new candidate begins its trial; the weakest challenger leaves if the bench is full."""
+    def admit(
+        self, candidate_id: str, parent_id: str | None, now: int, *, frozen: bool = False
+    ) -> list[Move]:
+        """A new candidate begins its trial; the weakest challenger leaves if the bench is full.
+        `frozen`: the shares stay as they are until the next refresh."""
         moves = []
         if self.bench_full:
-            weakest = self.evictable(now) or self.challengers[0]
+            weakest = self.evictable(now) or self._hopes(now)[0][0]
             self.challengers.remove(weakest)
             moves.append(self._retire(weakest, "crowded out by a new candidate"))
         self.arms[candidate_id] = Arm(candidate_id, parent_id, now)
         self.trials[candidate_id] = Trial()
         self.challengers.append(candidate_id)
-        return moves + self.refresh(now)
+        return moves if frozen else moves + self.refresh(now)
 
     def observe(self, seen: Observation) -> None:
         """Count a reward. When `due`, the caller refreshes (or does not, while paused)."""
@@ -357,11 +360,36 @@ class Policy:
         return len(self.challengers) - reserved >= self.options.challengers
 
     def evictable(self, now: int) -> str | None:
-        """The challenger that would make room: outside the top two, with 15 rewards or more."""
-        ranked = sorted(
-            self.challengers, key=lambda c: self.belief(c, self.incumbent, now).probability
+        """The challenger that would make room for a new candidate: the one from which least is to
+        be gained, once that is clearly less than from an untried one."""
+        hopes = self._hopes(now)
+        fresh = expected_gain(self.options.prior_mean, self.options.prior_sd)
+        return next(
+            (
+                c
+                for c, hope in hopes
+                if self.arms[c].n >= self.options.evict_rewards
+                and hope < self.options.evict_hope * fresh
+            ),
+            None,
         )
-        return next((c for c in ranked[:-2] if self.arms[c].n >= 15), None)  # noqa: PLR2004
+
+    def _hopes(self, now: int) -> list[tuple[str, float]]:
+        """Expected improvement of each challenger over the leader, the least first."""
+        leader = self._leader(now)
+        beliefs = {c: self.belief(c, leader, now) for c in self.challengers if c != leader}
+        hopes = {c: expected_gain(b.mean, b.sd) for c, b in beliefs.items()}
+        return sorted(hopes.items(), key=lambda item: item[1])
+
+    def _leader(self, now: int) -> str:
+        """The candidate that looks best among those that are well known."""
+        known = [
+            c
+            for c in [*self.certified, *self.challengers]
+            if c != self.incumbent and self.arms[c].n >= _RIVAL_REWARDS
+        ]
+        means = [(self.belief(c, self.incumbent, now).mean, c) for c in known]
+        return max([*means, (0.0, self.incumbent)])[1]
 
     def share(self, now: int) -> None:
         """Share the traffic by what is known."""

@@ -158,7 +158,8 @@ class SessionState:
             entry.subject, data["text"], data["parent_id"], data["origin"], entry.at,
             data.get("rationale", ""),
         )  # fmt: skip
-        moves = self.policy.admit(entry.subject, data["parent_id"], self.tick)
+        frozen = self.status is not Status.STARTED  # it was being written when that changed
+        moves = self.policy.admit(entry.subject, data["parent_id"], self.tick, frozen=frozen)
         parent = {"parent_id": data["parent_id"] or ""}
         return [Move("proposed", entry.subject, parent), *moves]
 
@@ -197,9 +198,9 @@ class SessionState:
         rng = random.Random(f"{self.salt}:{self.proposed}:{self.refused}")
         parent = gepa.parent(self.policy, now, rng)
         examples = gepa.examples([r for r in self.recent if r.candidate_id == parent])
-        failures = sum(r.value < FAILURE for r in examples)
+        told = sum(r.value < FAILURE and r.said for r in examples)
         if not examples or not gepa.due(
-            self.policy, rewards=self.since, failures=failures, needed=needed, now=now
+            self.policy, rewards=self.since, told=told, needed=needed, now=now
         ):
             return None
         return Plan(self.candidates[parent], tuple(examples))

@@ -76,6 +76,11 @@ def expected_shortfall(mean: float, sd: float) -> float:
     return sd * math.exp(-z * z / 2) / math.sqrt(2 * math.pi) - mean * phi(-z)
 
 
+def expected_gain(mean: float, sd: float) -> float:
+    """E[max(0, X)] of a normal X: the expected improvement of Bayesian optimisation."""
+    return expected_shortfall(-mean, sd)
+
+
 _POINTS = 33
 _QUANTILES = tuple(NormalDist().inv_cdf((k + 0.5) / _POINTS) for k in range(_POINTS))
 

@@ -152,4 +152,4 @@ def _difference(text: str) -> Iterator[str]:
     lines = difflib.unified_diff(
         BASELINE.splitlines(), text.splitlines(), "baseline", "best", lineterm=""
     )
-    yield from lines or ["(nothing better than the baseline was found)"]
+    yield from list(lines) or ["(nothing better than the baseline was found)"]

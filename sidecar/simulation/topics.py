@@ -35,8 +35,9 @@ class Topic:
     follow_ups: tuple[str, ...]
 
     def question(self, rng: Random) -> str:
-        """A customer's first message."""
-        return _fill(rng.choice(self.templates), rng)
+        """A customer's first message, signed: hardly ever do two customers write the same."""
+        signature = f"{rng.choice(SLOTS['name'])}, customer {rng.randrange(10**6)}"
+        return f"{_fill(rng.choice(self.templates), rng)} {signature}"
 
     def follow_up(self, rng: Random) -> str:
         """A second message, after an answer."""

@@ -165,7 +165,8 @@ class Sessions(Protocol):
     async def last_entries(
         self, session_id: str, subjects: Sequence[str]
     ) -> dict[str, JournalEntry]:
-        """The newest entry about each of these subjects, where there is one."""
+        """The newest reward entry about each of these rollouts, where there is one. Entries about
+        candidates do not count: clients may call a conversation like a candidate."""
 
     async def save_snapshot(self, session_id: str, snapshot: Snapshot) -> None:
         """Keep a snapshot unless a newer one is kept already."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from sidecar.core.feedback import FeedbackEvent
 from sidecar.core.rollout import Assignment, Turn
-from sidecar.core.session import JournalEntry, SessionRecord, Snapshot
+from sidecar.core.session import Entry, JournalEntry, SessionRecord, Snapshot
 from sidecar.store.base import Counts, DeadLetter, DueReward
 
 _Key = tuple[str, str]
@@ -255,7 +255,11 @@ class _Sessions:
         """See `base.Sessions`."""
         wanted = frozenset(subjects)
         entries = self._journals.get(session_id, {}).values()
-        return {entry.subject: entry for entry in entries if entry.subject in wanted}
+        return {
+            entry.subject: entry
+            for entry in entries
+            if entry.kind is Entry.REWARD and entry.subject in wanted
+        }
 
     async def save_snapshot(self, session_id: str, snapshot: Snapshot) -> None:
         """See `base.Sessions`."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from sidecar.core.feedback import FeedbackEvent
 from sidecar.core.rollout import Assignment, Turn
-from sidecar.core.session import JournalEntry, SessionRecord, Snapshot
+from sidecar.core.session import Entry, JournalEntry, SessionRecord, Snapshot
 from sidecar.store import _sql
 from sidecar.store._file import SqliteFile
 from sidecar.store.base import Counts, DeadLetter, DueReward
@@ -335,9 +335,10 @@ class _Sessions(SqliteFile):
         rows = await self.rows(
             """SELECT body, max(seq) FROM journal
             WHERE session_id = ? AND subject IN (SELECT value FROM json_each(?))
-            GROUP BY subject""",
+            AND body ->> 'kind' = ? GROUP BY subject""",
             session_id,
             _sql.marks(subjects),
+            Entry.REWARD.value,
         )
         entries = [_sql.to_entry(*row) for row in rows]
         return {entry.subject: entry for entry in entries}

@@ -45,11 +45,10 @@ def propose(model, prompt, comments, call):
 def climb(seed):
     """How much better than the baseline the prompt is that the climb ends with."""
     world, policy, reflection = World.seeded(seed), PolicyModel(seed), ReflectionModel(seed)
-    rng = random.Random(seed)
     best = BASELINE
     for number in range(ROUNDS):
         rate, comments = serve(world, policy, best, 2 * number * TALKS)
-        rival = propose(reflection, best, rng.sample(comments, 10), number)
+        rival = propose(reflection, best, comments[:10], number)
         rival_rate, _ = serve(world, policy, rival, (2 * number + 1) * TALKS)
         best = rival if rival_rate > rate + 0.02 else best
     return world.success_rate(best) - world.success_rate(BASELINE)
