@@ -56,7 +56,7 @@ class Options:
     swap_probability: float = 0.85
     swap_rewards: int = 30
     """A certified candidate replaces the incumbent when it is better with this probability."""
-    evict_hope: float = 0.4
+    evict_hope: float = 0.3
     """A challenger makes room when its expected improvement is below this part of that of an
     untried candidate …"""
     evict_rewards: int = 15

@@ -49,12 +49,17 @@ class Talks:
         self.candidates = {}
         self.ids = {}
 
-    async def begin(self, ours, count=30):
-        for number in range(count):
+    async def begin(self, ours, least=20, most=400):
+        """So many, and some of either prompt among the named and among the others."""
+        drawn = set()
+        for number in range(most):
             name = f"talk{number}"
             self.messages[name] = ask(f"I am number {number}", SYSTEM)
-            await self._turn(ours, name)
-        assert len(set(self.candidates.values())) == 2
+            answer = await self._turn(ours, name)
+            drawn.add((number % 2, answer.candidate))
+            if number >= least and len(drawn) == 4:
+                return
+        raise AssertionError("one of the prompts was not drawn")
 
     async def go_on(self, ours, provider):
         texts = {c["candidate_id"]: c["text"] for c in (await ours.status())["candidates"]}
