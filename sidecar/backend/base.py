@@ -59,8 +59,9 @@ class Backend(Protocol):
     def select(self, session_id: str, correlation_id: str, now: float) -> Selection:
         """The candidate for a conversation: the one it already has, else a new draw.
 
-        Raises `NotFound` for an unknown session and `Conflict` for one that is cancelled or
-        completed; the caller decides whether that is an answer or a reason to fail open.
+        A session that is over still answers: a cancelled one with its baseline, a completed one
+        with its winner, because the application's calls go on. Raises `NotFound` for an unknown
+        session; the caller decides whether that is an answer or a reason to fail open.
         """
 
     def pattern(self, session_id: str) -> Pattern:

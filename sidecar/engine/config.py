@@ -75,16 +75,22 @@ class SessionConfig:
 
     @staticmethod
     def load(data: Mapping[str, Any]) -> "SessionConfig":
-        """From what `dump` made."""
+        """From what `dump` made. Dials that this version does not know are left out, and those it
+        has gained since take their defaults, so that a session outlives an up- or downgrade."""
         return SessionConfig(
             **{
-                **data,
+                **_known(SessionConfig, data),
                 "wildcards": tuple(Wildcard(**w) for w in data["wildcards"]),
-                "proposer": Proposer(**data["proposer"]),
-                "options": Options(**data["options"]),
+                "proposer": Proposer(**_known(Proposer, data["proposer"])),
+                "options": Options(**_known(Options, data["options"])),
                 "unused": tuple(data["unused"]),
             }
         )
+
+
+def _known(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
+    names = {f.name for f in fields(kind)}
+    return {name: value for name, value in data.items() if name in names}
 
 
 def parse(body: Mapping[str, Any]) -> SessionConfig:

@@ -42,6 +42,8 @@ def configure(level: str, style: str = "auto", stream: TextIO | None = None) -> 
         )
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    for chatty in ("httpx", "httpx2", "openai"):  # a line per request of the engine's own
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

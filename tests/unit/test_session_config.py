@@ -100,3 +100,10 @@ def test_a_wrong_config_is_refused_by_name(config, field):
     with pytest.raises(InvalidRequest) as caught:
         parse(config)
     assert field in f"{caught.value.param} {caught.value}"
+
+
+def test_a_stored_config_of_another_version_is_read_as_far_as_it_is_known():
+    stored = parse(body(safety={"risk": 0.03})).dump()
+    stored["options"] = {"risk": 0.03, "a_dial_of_tomorrow": 1}
+    stored["a_section_of_tomorrow"] = {}
+    assert SessionConfig.load(stored) == parse(body(safety={"risk": 0.03}))
