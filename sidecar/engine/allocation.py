@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from sidecar.core.ids import BASELINE
 from sidecar.engine.options import Options
 from sidecar.engine.posterior import Difference
-from sidecar.engine.stats import expected_shortfall, probability_best
+from sidecar.engine.stats import expected_shortfall, phi, probability_best
 
 _DISASTER_COST = 0.35
 _DISASTER_REWARDS = 10
+
+Gain = tuple[float, float]
+"""Mean and standard deviation of the belief about candidate - baseline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +37,13 @@ def shares(
     incumbent: str,
     lead: Difference,
     contenders: Sequence[Contender],
-    control: float,
     options: Options,
+    *,
+    control: float,
+    risk: float,
 ) -> dict[str, float]:
     """Shares that sum to 1. `lead` is the belief incumbent - baseline; `control` is the baseline's
-    share while it is not the incumbent."""
+    share while it is not the incumbent; `risk` is what a call may give up now."""
     best = probability_best(
         [(0.0, math.sqrt(1e-6)), *((c.belief.mean, c.belief.sd) for c in contenders)]
     )
@@ -46,7 +51,8 @@ def shares(
         c.candidate_id: _wanted(c, p, options) for c, p in zip(contenders, best[1:], strict=True)
     }
     trial = [c for c in contenders if not c.certified]
-    scale = _scale(trial, wanted, lead if incumbent != BASELINE else None, options)
+    gains = {c.candidate_id: _over_baseline(c, incumbent, lead) for c in trial}
+    scale = _scale(wanted, gains, {c.candidate_id: c.n for c in trial}, risk, options)
     for c in trial:
         wanted[c.candidate_id] *= scale
     rest = 1.0 - sum(wanted.values())
@@ -67,22 +73,40 @@ def _wanted(contender: Contender, best: float, options: Options) -> float:
     return min(max(share, options.share_min), options.share_max)
 
 
+def _over_baseline(contender: Contender, incumbent: str, lead: Difference) -> Gain:
+    mean, variance = contender.belief.mean, contender.belief.variance
+    if incumbent != BASELINE:
+        mean, variance = mean + lead.mean, variance + lead.variance
+    return mean, math.sqrt(variance)
+
+
 def _scale(
-    trial: Sequence[Contender],
     wanted: Mapping[str, float],
-    lead: Difference | None,
+    gains: Mapping[str, Gain],
+    rewards: Mapping[str, int],
+    risk: float,
     options: Options,
 ) -> float:
+    """What all challengers' shares are multiplied with, to stay within risk and limit."""
     loss = total = 0.0
-    for c in trial:
-        share = wanted[c.candidate_id]
-        mean, variance = c.belief.mean, c.belief.variance
-        if lead is not None:
-            mean, variance = mean + lead.mean, variance + lead.variance
-        shortfall = expected_shortfall(mean, math.sqrt(variance))
-        shortfall += options.disaster * _DISASTER_COST * max(0.0, 1 - c.n / _DISASTER_REWARDS)
-        loss += share * shortfall
-        total += share
-    by_risk = options.risk / loss if loss > 0 else 1.0
-    by_share = options.share_challengers / total if total > 0 else 1.0
+    for c, gain in gains.items():
+        shortfall = expected_shortfall(*gain)
+        shortfall += (
+            options.disaster * _DISASTER_COST * max(0.0, 1 - rewards[c] / _DISASTER_REWARDS)
+        )
+        loss += wanted[c] * shortfall
+        total += wanted[c]
+    by_risk = risk / loss if loss > 0 else 1.0
+    by_share = _limit(gains, options) / total if total > 0 else 1.0
     return min(1.0, by_risk, by_share)
+
+
+def _limit(gains: Mapping[str, Gain], options: Options) -> float:
+    """The share of all challengers together. It grows with the best one's probability of being
+    better than the baseline: candidates that are merely not known to be worse must not crowd out
+    the prompt that is known, least of all when the rewards say nothing about prompts."""
+    surest = max((phi(mean / sd) for mean, sd in gains.values()), default=0.0)
+    grown = (surest - options.trust_from) / (1 - options.trust_from)
+    least, most = options.share_unsure, options.share_challengers
+    grown = max(0.0, grown)
+    return least + (most - least) * grown * grown

@@ -2,7 +2,8 @@
 
 GEPA (Agrawal et al., arXiv 2507.19457) picks parents from the Pareto front over examples. On line
 an input is seen once, so the front's keys are clusters of inputs. The parent is mostly the highest
-posterior mean, certified or not: a child is tested against the baseline whatever its parent.
+posterior mean, certified or not, as long as it is probably better than the incumbent: a child is
+tested against the baseline whatever its parent, but a line of lucky parents drifts away.
 """
 
 import random
@@ -34,7 +35,9 @@ def parent(policy: Policy, now: int, rng: random.Random) -> str:
     ]
     if rng.random() >= GREEDY:
         return _pareto(policy, live, now, rng)
-    means = [(policy.belief(c, policy.incumbent, now).mean, c) for c in live]
+    beliefs = {c: policy.belief(c, policy.incumbent, now) for c in live}
+    least = policy.options.parent_probability
+    means = [(b.mean, c) for c, b in beliefs.items() if b.probability >= least]
     return max([*means, (0.0, policy.incumbent)])[1]
 
 

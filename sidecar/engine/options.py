@@ -12,7 +12,9 @@ class Options:
     """How bold a session is. Shares and probabilities are in [0, 1], rewards too."""
 
     risk: float = 0.015
-    """Expected reward a call may give up against the baseline, spent on trying challengers."""
+    """Reward a call may give up against the baseline on average, spent on trying challengers."""
+    risk_slack: float = 15.0
+    """Rewards' worth of loss that is allowed at once, before `risk` has earned it."""
     delta: float = 0.05
     """Probability, over the session's whole life, of certifying a candidate that is not better
     than the baseline."""
@@ -29,6 +31,10 @@ class Options:
     share_max: float = 0.60
     share_challengers: float = 0.80
     """Largest share of all challengers together."""
+    share_unsure: float = 0.25
+    """… as long as none of them looks better than the baseline."""
+    trust_from: float = 0.8
+    """Probability of being better from which that limit grows."""
     share_incumbent: float = 0.15
     """The incumbent's smallest share."""
     control: float = 0.05
@@ -46,6 +52,8 @@ class Options:
     prior_mean: float = -0.01
     prior_sd: float = 0.12
     """Prior of a candidate's difference to the incumbent."""
+    parent_probability: float = 0.8
+    """How probably a challenger must be better than the incumbent to become a parent."""
     half_life: float = 3000.0
     """Rewards after which an observation counts half."""
     bucket: int = 400

@@ -25,6 +25,7 @@ _RECENT_ENOUGH = 300
 _LEVEL_FALL_SD = 2.6
 _VERIFY_COOL = 2500
 _RIVAL_REWARDS = 40
+_RISK_LEAST = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,8 @@ class Policy:
     """Rewards since the last refresh."""
     tests: int = 0
     """Error budgets handed out."""
+    lost: float = 0.0
+    """Reward given up to candidates that have left, net of what others gained."""
     verify_until: int = -1
     cool_until: int = 0
     weights: dict[str, float] = field(default_factory=lambda: {BASELINE: 1.0})
@@ -119,7 +122,7 @@ class Policy:
         if self.bench_full:
             weakest = self.evictable(now) or self._hopes(now)[0][0]
             self.challengers.remove(weakest)
-            moves.append(self._retire(weakest, "crowded out by a new candidate"))
+            moves.append(self._retire(weakest, now, "crowded out by a new candidate"))
         self.arms[candidate_id] = Arm(candidate_id, parent_id, now)
         self.trials[candidate_id] = Trial()
         self.challengers.append(candidate_id)
@@ -217,7 +220,7 @@ class Policy:
                 moves.append(Move("certified", candidate, self._evidence(candidate, belief)))
             elif why := self._hopeless(belief, arm) or self._outclassed(candidate, now):
                 self.challengers.remove(candidate)
-                return [self._retire(candidate, why)]
+                return [self._retire(candidate, now, why)]
         if (
             candidate in self.certified
             and belief.probability >= self.options.swap_probability
@@ -283,8 +286,9 @@ class Policy:
             "difference": round(belief.mean, 4),
         }
 
-    def _retire(self, candidate: str, why: str) -> Move:
+    def _retire(self, candidate: str, now: int, why: str) -> Move:
         arm = self.arms[candidate]
+        self.lost += self._loss(candidate, now)
         arm.retire(why)
         self.trials.pop(candidate, None)
         self.leads.pop(candidate, None)
@@ -298,7 +302,7 @@ class Policy:
         others = [c for c in self.certified if c != self.incumbent]
         weakest = min(others, key=lambda c: self.belief(c, self.incumbent, now).mean)
         self.certified.remove(weakest)
-        return [self._retire(weakest, "weakest of the certified")]
+        return [self._retire(weakest, now, "weakest of the certified")]
 
     def roll_back(self, now: int, why: str) -> Move:
         """Return to the baseline. Evidence from before is void: other certified candidates become
@@ -313,7 +317,9 @@ class Policy:
         room = max(0, self.options.challengers - len(self.challengers))
         for candidate in [failed, *others[room:]]:
             if candidate != BASELINE:
-                self._retire(candidate, why if candidate == failed else "not proven after a change")
+                self._retire(
+                    candidate, now, why if candidate == failed else "not proven after a change"
+                )
         self.challengers += others[:room]
         self.certified = []
         for candidate in self.challengers:
@@ -399,7 +405,34 @@ class Policy:
             if c != self.incumbent
         ]
         lead = self.belief(self.incumbent, BASELINE, now)
-        self.weights = shares(self.incumbent, lead, contenders, self._control(now), self.options)
+        self.weights = shares(
+            self.incumbent,
+            lead,
+            contenders,
+            self.options,
+            control=self._control(now),
+            risk=self.options.risk * self._risk_left(now),
+        )
+
+    def _risk_left(self, now: int) -> float:
+        """How much of the risk a call may still take: all of it while the losses so far are well
+        within what `risk` has earned, a tenth when it is used up.
+
+        The dial alone bounds what is expected to be lost; this bounds what was, whatever stream of
+        proposals proves the expectation wrong.
+        """
+        allowed = self.options.risk * self.seen + self.options.risk_slack
+        left = (allowed - self.spent(now)) / (0.5 * allowed) if allowed > 0 else 0.0
+        return min(1.0, max(_RISK_LEAST, left))
+
+    def spent(self, now: int) -> float:
+        """Reward given up so far against always serving the baseline; negative is a gain. As it
+        was observed, because a belief that is shrunk to the prior makes light of losses."""
+        live = [*self.certified, *self.challengers]
+        return self.lost + sum(self._loss(c, now) for c in live)
+
+    def _loss(self, candidate: str, now: int) -> float:
+        return -self.arms[candidate].n * self.belief(candidate, BASELINE, now).observed
 
     def _control(self, now: int) -> float:
         if now < self.verify_until:

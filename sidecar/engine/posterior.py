@@ -22,6 +22,8 @@ class Difference:
     variance: float
     n: int
     """Rewards of the first candidate that took part."""
+    observed: float = 0.0
+    """The difference that was seen, before any prior; 0 if never compared."""
 
     @property
     def sd(self) -> float:
@@ -60,4 +62,4 @@ def difference(one: Arm, other: Arm, *, now: int, rate: float, options: Options)
     noise = max(spread / (weight * weight), _MIN_VARIANCE)
     variance = 1 / (1 / prior + 1 / noise)
     mean = variance * (options.prior_mean / prior + shift / weight / noise)
-    return Difference(mean, variance, n)
+    return Difference(mean, variance, n, shift / weight)

@@ -19,14 +19,14 @@ from sidecar.engine.policy import Policy, Watch
 from sidecar.engine.session import Rewarded, SessionState
 from sidecar.engine.stats import EProcess
 
-FORMAT = 1
+FORMAT = 2
 
 _PLAIN = (
     "pinned", "version", "seq", "tick", "rewards", "proposed", "refused", "since",
 )  # fmt: skip
 _POLICY_PLAIN = (
     "challengers", "certified", "incumbent", "leads", "maturity", "seen", "stale", "tests",
-    "verify_until", "cool_until", "weights",
+    "lost", "verify_until", "cool_until", "weights",
 )  # fmt: skip
 
 

@@ -152,6 +152,8 @@ def _safety(state: SessionState, now: int) -> dict[str, Any]:
         "incumbent_lead": round(lead.mean, 6) if policy.incumbent != BASELINE else 0.0,
         "proven_lead": policy.leads.get(policy.incumbent, 0.0),
         "risk": policy.options.risk,
+        "spent": round(policy.spent(now), 2),
+        "allowed": round(policy.options.risk * policy.seen + policy.options.risk_slack, 2),
         "delta": policy.options.delta,
         "pinned": state.pinned or None,
         "rollback_detector": round(policy.watch.detector.value, 4),
