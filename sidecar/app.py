@@ -11,10 +11,10 @@ from typing import Any
 import structlog
 from aiohttp import web
 
+from sidecar.api import candidates, env_keys, files, keys, online_v2, ops, sessions, system_gepa
 from sidecar.api import feedback as feedback_api
 from sidecar.api import gateway as gateway_api
-from sidecar.api import ops, sessions
-from sidecar.api.middleware import request_ids
+from sidecar.api.middleware import DEMO_KEYS, request_ids
 from sidecar.api.problems import problems
 from sidecar.api.session_rewards import SessionRewards
 from sidecar.backend.embedded import EmbeddedBackend
@@ -130,6 +130,7 @@ class Sidecar:
             proposals_per_day=engine.proposals_per_day,
             proposer_origins=[own_endpoint, *engine.proposer_origins],
             clock=time.time,
+            config_dir=engine.config_dir,
         )
 
     async def _configured_sessions(self) -> None:
@@ -149,8 +150,11 @@ class Sidecar:
 
     async def _listen(self, stack: contextlib.AsyncExitStack) -> None:
         server = self.settings.server
+        app = self._web()
+        if server.demo_keys != "off":
+            app[DEMO_KEYS] = await keys.demo_keys(self.store)
         runner = web.AppRunner(
-            self._web(),
+            app,
             access_log=None,
             shutdown_timeout=_CUT_SECONDS,
             **gateway_api.RUNNER_OPTIONS,
@@ -195,7 +199,13 @@ class Sidecar:
                 durable=self.store.durable,
             )
         )
-        app.add_routes(gateway_api.routes(self.gateway))
+        app.add_routes(keys.routes(self.store, self.settings))
+        app.add_routes(env_keys.routes(self.store, self.settings))
+        app.add_routes(files.routes(self.settings))
+        app.add_routes(system_gepa.routes(self.backend, rewards, self.settings))
+        app.add_routes(online_v2.routes(self.backend, rewards, self.settings))
+        app.add_routes(candidates.routes(self.backend, self.settings))
+        app.add_routes(keys.proxied(gateway_api.routes(self.gateway), self.settings))
         return app
 
     def _parts(self) -> Mapping[str, Any]:

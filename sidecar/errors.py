@@ -39,6 +39,13 @@ class Unauthorised(SidecarError):
     code = "invalid_api_key"
 
 
+class Forbidden(SidecarError):
+    """Well-formed and understood, but the configuration does not allow it."""
+
+    status = 403
+    code = "forbidden"
+
+
 class NotFound(SidecarError):
     """The session, rollout or candidate does not exist (any more)."""
 

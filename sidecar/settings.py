@@ -26,6 +26,11 @@ class Server(_Section):
     """Keys for the session API and feedback. None configured: open, allowed on loopback only."""
     allow_open: bool = False
     """Serve beyond loopback without any key. Said in words, or it does not start."""
+    demo_keys: Literal["auto", "on", "off"] = "auto"
+    """Whether anybody may have a short-lived key (`POST /api/demo/keys`). `auto`: on this machine
+    only, and not from behind a reverse proxy."""
+    require_proxy_key: bool = False
+    """Whether calls to the proxied model routes need a key of ours too."""
     max_body_bytes: int = Field(32 * 1024 * 1024, ge=1024)
     """Largest body that is read for rewriting or parsing; pass-through bodies are streamed."""
     drain_seconds: float = Field(30.0, ge=0)
@@ -101,6 +106,9 @@ class Engine(_Section):
     sends the engine anywhere else, nor our key to any but our own endpoint."""
     proposer_timeout: float = Field(120.0, gt=0)
     proposals_per_day: int = Field(200, ge=0)
+    config_dir: str = ""
+    """The folder that a create request's `config_name` and `config_path` may name files of. Empty:
+    none."""
 
 
 class Route(_Section):

@@ -4,14 +4,32 @@ import hmac
 import os
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
 from sidecar.core.headers import bearer
+from sidecar.core.tokens import is_valid
 from sidecar.errors import Unauthorised
 from sidecar.settings import Settings
 
 REQUEST_ID_HEADER = "X-Request-Id"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoKeys:
+    """Tells a valid demo key from others."""
+
+    secret: bytes = field(repr=False)
+    clock: Callable[[], float]
+
+    def admit(self, key: str) -> bool:
+        """Whether the key is one that we gave and that has not ended."""
+        return is_valid(self.secret, key, self.clock())
+
+
+DEMO_KEYS = web.AppKey("demo_keys", DemoKeys)
+"""Where the application keeps it; demo keys count only there."""
 
 _REQUEST_ID = web.RequestKey("request_id", str)
 _WELL_FORMED = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
@@ -42,9 +60,19 @@ def request_id(request: web.Request) -> str:
 def require_key(request: web.Request, settings: Settings) -> None:
     """Raise `Unauthorised` unless the request brings one of our keys, as a bearer token or in
     `X-API-Key`. Without configured keys everybody may (settings allow that on loopback only)."""
+    if settings.server.api_keys:
+        _require(request, settings)
+
+
+def require_proxy_key(request: web.Request, settings: Settings) -> None:
+    """The same for the proxied model routes, which are open unless the settings say otherwise. If
+    they do and no keys are configured, only demo keys are let in."""
+    if settings.server.require_proxy_key:
+        _require(request, settings)
+
+
+def _require(request: web.Request, settings: Settings) -> None:
     keys = [key.get_secret_value().encode() for key in settings.server.api_keys]
-    if not keys:
-        return
     headers = request.headers
     given = [bearer(headers.get("Authorization", "")), headers.get("X-API-Key", "")]
     # A list, so that how long it takes does not say which key it was.
@@ -53,5 +81,10 @@ def require_key(request: web.Request, settings: Settings) -> None:
         for candidate in given
         for key in keys
     ]
+    demo_keys = request.app.get(DEMO_KEYS)
+    if demo_keys is not None:
+        found += [demo_keys.admit(candidate) for candidate in given]
     if not any(found):
-        raise Unauthorised("Send one of the sidecar's keys as 'Authorization: Bearer' key.")
+        raise Unauthorised(
+            "Send one of the sidecar's keys as 'Authorization: Bearer' key or as 'X-API-Key'."
+        )

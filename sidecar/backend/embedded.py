@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from sidecar.backend.base import Mode, Receipt, Selection
+from sidecar.backend.config_files import with_config
 from sidecar.core import ids
 from sidecar.core.feedback import Reward
 from sidecar.core.ids import BASELINE
@@ -47,8 +48,10 @@ class EmbeddedBackend:
         proposals_per_day: int,
         proposer_origins: Sequence[str],
         clock: Callable[[], float],
+        config_dir: str = "",
     ) -> None:
-        """`proposer_origins` are the origins that a session's `proposer_url` may name."""
+        """`proposer_origins` are the origins that a session's `proposer_url` may name,
+        `config_dir` is the folder of the configurations that a create request may name."""
         self._store = store
         self._reflection = reflection
         self._metrics = metrics
@@ -56,6 +59,7 @@ class EmbeddedBackend:
         self._per_day = proposals_per_day
         self._origins = {_origin(url) for url in proposer_origins}
         self._clock = clock
+        self._config_dir = config_dir
         self._live: dict[str, LiveSession] = {}
 
     # -- the request path -----------------------------------------------------------------------
@@ -93,6 +97,7 @@ class EmbeddedBackend:
 
     async def create(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """A new session, or the one that has the client's session id already."""
+        request = await with_config(request, self._config_dir)
         session_id = self._session_id(request)
         _conversation(request)
         if session_id in self._live:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from sidecar.core import tokens
 from sidecar.core.headers import Headers, bearer, for_provider, from_raw
 from sidecar.settings import Settings
 
@@ -34,7 +35,7 @@ class Credentials:
         headers, written = request.headers, from_raw(request.raw_headers)
         if self._replace or is_session_url:
             return for_provider(written, without | _OWN_KEYS) + self._ours
-        leaked = self._leaked(headers) if self._api_keys else frozenset()
+        leaked = self._leaked(headers)
         own = any(name in headers for name in _OWN_KEYS - leaked)
         return for_provider(written, without | leaked) + ([] if own else self._ours)
 
@@ -51,4 +52,4 @@ class Credentials:
         given = key.encode("utf-8", "surrogateescape")
         # A list, so that how long it takes does not say which key it was.
         found = [hmac.compare_digest(given, known.encode()) for known in self._api_keys]
-        return any(found)
+        return any(found) or tokens.is_token(key)

@@ -95,6 +95,13 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     CREATE INDEX journal_by_subject ON journal (session_id, subject, seq);
     """,
+    """
+    CREATE TABLE secret (
+        name TEXT PRIMARY KEY,
+        value BLOB NOT NULL,
+        updated_at REAL NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 """One script per version of the schema; never edit one that was released, add the next."""
 

@@ -1,11 +1,12 @@
 """What state exists, and what a store promises about it.
 
-Four kinds of state, in the order a conversation meets them:
+Five kinds of state, in the order a conversation meets them:
 
 * **assignments and turns**: which candidate serves a conversation, and each call of it;
 * **feedback**: the events users sent, acknowledged only once they are here;
 * **the outbox**: which rollouts have feedback that the session has not been told about yet;
-* **sessions**: their creation record, their journal and a snapshot of the folded state.
+* **sessions**: their creation record, their journal and a snapshot of the folded state;
+* **secrets**: what the sidecar signs and opens with, and the keys that users entrust to it.
 
 Two ways to write. `record_*` is for the request path: it never blocks and never raises; the write
 is queued in order and the returned future (or flag) says whether it was taken. Everything else is
@@ -18,7 +19,7 @@ cannot be reached or cannot write, and nothing else.
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from sidecar.core.feedback import FeedbackEvent
@@ -71,6 +72,15 @@ class Counts:
     """Rollouts whose events have been reported."""
     waiting: int
     """Events parked, without a rollout yet (only when counted over all sessions)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret under its name. Its value shows in no representation."""
+
+    name: str
+    value: bytes = field(repr=False)
+    updated_at: float
 
 
 class Rollouts(Protocol):
@@ -175,7 +185,20 @@ class Sessions(Protocol):
         """The newest snapshot."""
 
 
-class Store(Rollouts, Feedback, Sessions, Protocol):
+class Secrets(Protocol):
+    """Named secrets."""
+
+    async def keep_secret(self, secret: Secret) -> Secret:
+        """Store a secret unless the name is taken; the one that has the name now."""
+
+    async def put_secret(self, secret: Secret) -> None:
+        """Store a secret in place of any that has the name."""
+
+    async def secret(self, name: str) -> Secret | None:
+        """The secret of this name."""
+
+
+class Store(Rollouts, Feedback, Sessions, Secrets, Protocol):
     """All of it, behind one life cycle."""
 
     durable: bool

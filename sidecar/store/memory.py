@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from sidecar.core.feedback import FeedbackEvent
 from sidecar.core.rollout import Assignment, Turn
 from sidecar.core.session import Entry, JournalEntry, SessionRecord, Snapshot
-from sidecar.store.base import Counts, DeadLetter, DueReward
+from sidecar.store.base import Counts, DeadLetter, DueReward, Secret
 
 _Key = tuple[str, str]
 """Session id and rollout id."""
@@ -272,7 +272,26 @@ class _Sessions:
         return self._snapshots.get(session_id)
 
 
-class MemoryStore(_Rollouts, _Feedback, _Sessions):
+class _Secrets:
+    """Named secrets."""
+
+    def __init__(self) -> None:
+        self._secrets: dict[str, Secret] = {}
+
+    async def keep_secret(self, secret: Secret) -> Secret:
+        """See `base.Secrets`."""
+        return self._secrets.setdefault(secret.name, secret)
+
+    async def put_secret(self, secret: Secret) -> None:
+        """See `base.Secrets`."""
+        self._secrets[secret.name] = secret
+
+    async def secret(self, name: str) -> Secret | None:
+        """See `base.Secrets`."""
+        return self._secrets.get(name)
+
+
+class MemoryStore(_Rollouts, _Feedback, _Sessions, _Secrets):
     """A `base.Store` that forgets everything when the process ends."""
 
     durable = False
@@ -281,6 +300,7 @@ class MemoryStore(_Rollouts, _Feedback, _Sessions):
         _Rollouts.__init__(self)
         _Feedback.__init__(self)
         _Sessions.__init__(self)
+        _Secrets.__init__(self)
 
     async def open(self) -> None:
         """Nothing to make ready."""

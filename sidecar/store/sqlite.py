@@ -15,7 +15,7 @@ from sidecar.core.rollout import Assignment, Turn
 from sidecar.core.session import Entry, JournalEntry, SessionRecord, Snapshot
 from sidecar.store import _sql
 from sidecar.store._file import SqliteFile
-from sidecar.store.base import Counts, DeadLetter, DueReward
+from sidecar.store.base import Counts, DeadLetter, DueReward, Secret
 
 PRUNE_STEP = 500
 """Turns emptied per transaction, so that acknowledgements pass between the steps."""
@@ -362,7 +362,42 @@ class _Sessions(SqliteFile):
         return Snapshot(*rows[0]) if rows else None
 
 
-class SqliteStore(_Rollouts, _Feedback, _Sessions):
+class _Secrets(SqliteFile):
+    """Named secrets."""
+
+    async def keep_secret(self, secret: Secret) -> Secret:
+        """See `base.Secrets`."""
+
+        def keep(db: sqlite3.Connection) -> Secret:
+            db.execute(
+                "INSERT OR IGNORE INTO secret (name, value, updated_at) VALUES (?, ?, ?)",
+                (secret.name, secret.value, secret.updated_at),
+            )
+            row = db.execute(
+                "SELECT name, value, updated_at FROM secret WHERE name = ?", (secret.name,)
+            )
+            return Secret(*row.fetchone())
+
+        return await self.write(keep)
+
+    async def put_secret(self, secret: Secret) -> None:
+        """See `base.Secrets`."""
+
+        def put(db: sqlite3.Connection) -> None:
+            db.execute(
+                "INSERT OR REPLACE INTO secret (name, value, updated_at) VALUES (?, ?, ?)",
+                (secret.name, secret.value, secret.updated_at),
+            )
+
+        await self.write(put)
+
+    async def secret(self, name: str) -> Secret | None:
+        """See `base.Secrets`."""
+        rows = await self.rows("SELECT name, value, updated_at FROM secret WHERE name = ?", name)
+        return Secret(*rows[0]) if rows else None
+
+
+class SqliteStore(_Rollouts, _Feedback, _Sessions, _Secrets):
     """A `base.Store` in a file."""
 
     async def counts(self, session_id: str | None = None) -> Counts:

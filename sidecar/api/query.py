@@ -1,0 +1,16 @@
+"""Reading numbers from a query string."""
+
+from aiohttp import web
+
+from sidecar.errors import InvalidRequest
+
+_DIGITS = 15
+
+
+def whole_number(request: web.Request, name: str, default: int, *, least: int, most: int) -> int:
+    """The query's whole number of this name. Raises `InvalidRequest`."""
+    text = request.query.get(name, str(default))
+    plain = text.isascii() and text.isdigit() and len(text) <= _DIGITS
+    if not plain or not least <= int(text) <= most:
+        raise InvalidRequest(f"{name} must be a whole number in {least}..{most}", param=name)
+    return int(text)
