@@ -6,7 +6,7 @@ The same promise as in `config`: a key is honoured, refused by name, or accepted
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from sidecar.engine.config import (
@@ -21,6 +21,7 @@ from sidecar.engine.config import (
     _proposer,
 )
 from sidecar.engine.mipro import FACTORED, GRID_OPTIONS, SURROGATES
+from sidecar.engine.options import Options
 from sidecar.engine.tpe import TpeOptions
 from sidecar.errors import InvalidRequest
 
@@ -106,7 +107,7 @@ def _config(section: Mapping[str, Any], mipro: Mapping[str, Any], root: str) -> 
         min_rollouts=_pause(mipro, where),
         max_candidates=_integer(mipro, "online_proposer_max_candidates", 0, where, least=0),
         proposer=_proposer(mipro, section, where),
-        options=_options(_dials(section, mipro, root), f"{where}.safety"),
+        options=_dials(section, mipro, root),
         unused=_unused(mipro, proposer),
         surrogate=mipro.get("surrogate", FACTORED),
         tpe=_tpe(mipro, where),
@@ -126,7 +127,7 @@ def _pause(mipro: Mapping[str, Any], where: str) -> int:
     return max(rollouts, _integer(mipro, "online_proposer_min_rewards", 0, where, least=0))
 
 
-def _dials(section: Mapping[str, Any], mipro: Mapping[str, Any], root: str) -> dict[str, Any]:
+def _dials(section: Mapping[str, Any], mipro: Mapping[str, Any], root: str) -> Options:
     """The safety dials: the grid's defaults, then the config's own keys, then `safety`."""
     where = f"{root}.mipro"
     block = {_integer(mipro, name, 10, where, least=1) for name in _BLOCK if name in mipro}
@@ -135,14 +136,17 @@ def _dials(section: Mapping[str, Any], mipro: Mapping[str, Any], root: str) -> d
             f"{' and '.join(n for n in _BLOCK if n in mipro)} say different things",
             param=f"{where}.{_BLOCK[0]}",
         )
-    return {
-        **asdict(GRID_OPTIONS),
-        "evict_rewards": block.pop() if block else GRID_OPTIONS.evict_rewards,
-        "prune_below": _part(mipro, "online_prune_threshold", 0.0, where),
-        "prune_rewards": _integer(mipro, "online_prune_min_rollouts", 20, where, least=1),
+    safety = {
         **_object(section.get("safety", {}), f"{root}.safety"),
         **_object(mipro.get("safety", {}), f"{where}.safety"),
     }
+    _options(safety, f"{where}.safety")
+    own = {
+        "evict_rewards": block.pop() if block else GRID_OPTIONS.evict_rewards,
+        "prune_below": _part(mipro, "online_prune_threshold", 0.0, where),
+        "prune_rewards": _integer(mipro, "online_prune_min_rollouts", 20, where, least=1),
+    }
+    return replace(GRID_OPTIONS, **own | safety)
 
 
 def _tpe(mipro: Mapping[str, Any], where: str) -> TpeOptions:

@@ -16,10 +16,10 @@ _WIDTH = 100
 _BAR = 24
 _EVIDENCE = {
     "why": "{}",
-    "e_value": "e-value {:.3g}",
-    "threshold": "(needs {:.3g})",
-    "rewards": "on {} rewards",
-    "proven_lead": "proven lead {:.1%}",
+    "e_value": "e-value {:,.0f}",
+    "threshold": "of {:,.0f}",
+    "rewards": "from {} rewards",
+    "proven_lead": "lead {:.0%}",
     "": "{}",
 }
 """What is shown of an event's detail, in this order."""
