@@ -8,6 +8,7 @@ from aiohttp import web
 from sidecar.api.body import read_object
 from sidecar.api.guard import Handler, guarded
 from sidecar.api.session_rewards import SessionRewards
+from sidecar.api.urls import session_urls
 from sidecar.backend.base import Backend
 from sidecar.core.ids import is_correlation_id
 from sidecar.errors import InvalidRequest
@@ -40,13 +41,13 @@ class _SessionApi:
     def __init__(self, backend: Backend, rewards: SessionRewards, settings: Settings) -> None:
         self._backend = backend
         self._rewards = rewards
-        self._public_url = settings.server.public_url.rstrip("/")
+        self._settings = settings
         self._limit = settings.server.max_body_bytes
 
     async def create(self, request: web.Request) -> web.Response:
         """A session, new or already there, and where to send its calls."""
         created = await self._backend.create(await read_object(request, self._limit))
-        urls = self._urls(request, str(created["session_id"]))
+        urls = session_urls(request, self._settings, str(created["session_id"]))
         return web.json_response({**created, **urls})
 
     async def sessions(self, _request: web.Request) -> web.Response:
@@ -69,7 +70,9 @@ class _SessionApi:
         answer: dict[str, Any] = {"session_id": session_id}
         if correlation_id is not None:
             answer["correlation_id"] = correlation_id
-        return web.json_response(answer | self._urls(request, session_id, correlation_id))
+        return web.json_response(
+            answer | session_urls(request, self._settings, session_id, correlation_id)
+        )
 
     async def reward(self, request: web.Request) -> web.Response:
         """Count a reward; it shows in the status when this answers."""
@@ -99,21 +102,6 @@ class _SessionApi:
     ) -> web.Response:
         status = await self._backend.command(_session_id(request), action, arguments)
         return web.json_response(status)
-
-    def _urls(
-        self, request: web.Request, session_id: str, correlation_id: str | None = None
-    ) -> dict[str, str]:
-        """Absolute, as the SDK copies them to its users. `online_url` is the name to use; the
-        published API calls `proxy_url` deprecated and keeps it."""
-        base = self._public_url or f"{request.scheme}://{request.host}"
-        url = f"{base}/api/gepa/v1/{session_id}"
-        if correlation_id is not None:
-            url = f"{url}/{correlation_id}"
-        return {
-            "proxy_url": url,
-            "online_url": url,
-            "chat_completions_url": f"{url}/chat/completions",
-        }
 
 
 def _session_id(request: web.Request) -> str:
