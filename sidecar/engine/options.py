@@ -31,9 +31,9 @@ class Options:
     share_max: float = 0.60
     share_challengers: float = 0.80
     """Largest share of all challengers together."""
-    share_unsure: float = 0.4
+    share_unsure: float = 0.25
     """… as long as none of them looks better than the baseline."""
-    trust_from: float = 0.7
+    trust_from: float = 0.8
     """Probability of being better from which that limit grows."""
     share_incumbent: float = 0.15
     """The incumbent's smallest share."""

@@ -52,12 +52,14 @@ def mixed(rng, _):
     return rng.choice([0.05, 0.35, 0.45, 0.5, 0.55, 0.65])
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_a_stream_of_worse_proposals_costs_little_and_promotes_nothing(seed):
-    worst, promoted, policy = run(seed, only_worse, 6000)
-    assert promoted == []
-    allowed = policy.options.risk * 6000 + policy.options.risk_slack
-    assert worst < 1.3 * allowed  # it is kept by what is observed, and luck hides a part
+def test_a_stream_of_worse_proposals_stays_within_the_risk_and_promotes_nothing():
+    runs = [run(seed, only_worse, 6000) for seed in range(8)]
+    assert [promoted for _, promoted, _ in runs] == [[]] * 8
+    options = Options()
+    allowed = options.risk * 6000 + options.risk_slack
+    deficits = [worst for worst, _, _ in runs]
+    assert sum(deficits) / 8 < allowed
+    assert max(deficits) < 1.5 * allowed  # it is kept by what is observed; luck hides a part
 
 
 def test_candidates_that_are_merely_equal_are_rarely_promoted():
