@@ -10,10 +10,10 @@ RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 UV_VERSION := 0.13.9
 COMPILE := $(BIN)/uv --quiet pip compile pyproject.toml --universal --python-version 3.11 \
-	--generate-hashes --no-emit-index-url --no-header $(if $(UPGRADE),--upgrade)
+	--generate-hashes --no-header $(if $(UPGRADE),--upgrade)
 
 # A registry's host, or a path that exists on one machine only. Neither belongs in a repository.
-FOREIGN := (pypi|pythonhosted|npmjs|crates|rubygems)[.](org|com|io)|(^|[^A-Za-z0-9_.~-])/(work|root|home|Users|tmp/scratch|opt/(pypi|wheels))/
+FOREIGN := (p[y]pi|pytho[n]hosted|npm[j]s|crat[e]s|rubyg[e]ms)[.](org|com|io)|(^|[^A-Za-z0-9_.~-])/(work|root|home|Users|tmp/scratch|opt/(pypi|wheels))/
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run test check lock clean
