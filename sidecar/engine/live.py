@@ -216,7 +216,7 @@ class LiveSession:
             baseline=self.config.baseline,
             parent=parent.text,
             placeholders=self._placeholders,
-            known=self.state.tried,
+            known=[c.text for c in self.state.candidates.values()],
             shown=[s for e in experiences for s in (e.asked, *e.comments)],
         )
 

@@ -18,9 +18,6 @@ from sidecar.engine.options import Options
 from sidecar.engine.posterior import Difference, difference
 from sidecar.engine.stats import EDetector, expected_gain
 
-CROWDED_OUT = "crowded out by a new candidate"
-"""Why a candidate left that nothing is known against: its text may be tried again."""
-
 _DELAYS = 400
 _RECENT = 200
 _RECENT_MEMORY = 0.999
@@ -125,7 +122,7 @@ class Policy:
         if self.bench_full:
             weakest = self.evictable(now) or self._hopes(now)[0][0]
             self.challengers.remove(weakest)
-            moves.append(self._retire(weakest, now, CROWDED_OUT))
+            moves.append(self._retire(weakest, now, "crowded out by a new candidate"))
         self.arms[candidate_id] = Arm(candidate_id, parent_id, now)
         self.trials[candidate_id] = Trial()
         self.challengers.append(candidate_id)

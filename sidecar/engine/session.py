@@ -16,7 +16,7 @@ from sidecar.core.session import Candidate, Entry, JournalEntry, Status
 from sidecar.engine import gepa
 from sidecar.engine.cluster import Clusters
 from sidecar.engine.config import SessionConfig
-from sidecar.engine.policy import CROWDED_OUT, Move, Observation, Policy
+from sidecar.engine.policy import Move, Observation, Policy
 
 _EVENTS = 500
 _RECENT = 600
@@ -180,12 +180,6 @@ class SessionState:
         if self.status is Status.COMPLETED:
             return {self.policy.incumbent: 1.0}
         return self.policy.weights
-
-    @property
-    def tried(self) -> list[str]:
-        """Texts that need no further try: they serve now, or left for what they earned."""
-        arms = self.policy.arms
-        return [c.text for i, c in self.candidates.items() if arms[i].retired != CROWDED_OUT]
 
     def plan(self, now: int, at: float, per_day: int) -> Plan | None:
         """The proposal that is due at tick `now`, if one is."""
