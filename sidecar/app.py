@@ -11,10 +11,22 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from sidecar.api import candidates, env_keys, files, keys, online_v2, ops, sessions, system_gepa
+from sidecar.api import (
+    candidates,
+    env_keys,
+    files,
+    keys,
+    online,
+    online_jobs,
+    ops,
+    sessions,
+    system_gepa,
+    system_mipro,
+)
 from sidecar.api import feedback as feedback_api
 from sidecar.api import gateway as gateway_api
 from sidecar.api.middleware import DEMO_KEYS, request_ids
+from sidecar.api.openapi import routes as openapi
 from sidecar.api.problems import problems
 from sidecar.api.session_rewards import SessionRewards
 from sidecar.backend.embedded import EmbeddedBackend
@@ -189,6 +201,7 @@ class Sidecar:
         rewards = SessionRewards(self.backend, self.store, self.intake, self.reporter)
         app = web.Application(middlewares=[request_ids, problems], client_max_size=0)
         app.add_routes(ops.routes(self.health, self.metrics, self._parts))
+        app.add_routes(openapi.routes())
         app.add_routes(sessions.routes(self.backend, rewards, self.settings))
         app.add_routes(
             feedback_api.routes(
@@ -203,7 +216,9 @@ class Sidecar:
         app.add_routes(env_keys.routes(self.store, self.settings))
         app.add_routes(files.routes(self.settings))
         app.add_routes(system_gepa.routes(self.backend, rewards, self.settings))
-        app.add_routes(online_v2.routes(self.backend, rewards, self.settings))
+        app.add_routes(system_mipro.routes(self.backend, rewards, self.settings))
+        app.add_routes(online_jobs.routes(self.backend, self.settings))
+        app.add_routes(online.routes(self.backend, rewards, self.settings))
         app.add_routes(candidates.routes(self.backend, self.settings))
         app.add_routes(keys.proxied(gateway_api.routes(self.gateway), self.settings))
         return app

@@ -126,7 +126,7 @@ class SessionSettings(_Section):
     """A session that exists from the start."""
 
     id: str
-    algorithm: Literal["gepa"] = "gepa"
+    algorithm: Literal["gepa", "mipro"] = "gepa"
     baseline: str = ""
     """The system prompt, with `{wildcards}`."""
     baseline_file: Path | None = None

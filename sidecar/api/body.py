@@ -1,5 +1,6 @@
 """Reading a JSON body: bounded, whatever the declared length or content type, never a 500."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -32,6 +33,14 @@ async def read_object(request: web.Request, limit: int, *, empty: Any = ...) -> 
     if not isinstance(value, dict):
         raise InvalidRequest("the body must be a JSON object")
     return value
+
+
+def text_of(body: Mapping[str, Any], name: str) -> str | None:
+    """The body's text of this name, None for none or an empty one. Raises `InvalidRequest`."""
+    text = body.get(name)
+    if text is None or isinstance(text, str):
+        return text or None
+    raise InvalidRequest(f"{name} must be text", param=name)
 
 
 async def _read(request: web.Request, limit: int) -> bytes:

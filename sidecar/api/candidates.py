@@ -8,7 +8,7 @@ from aiohttp import web
 
 from sidecar.api.guard import guarded
 from sidecar.api.query import whole_number
-from sidecar.api.system_gepa import RETIRED
+from sidecar.api.systems import RETIRED
 from sidecar.backend.base import Backend
 from sidecar.errors import Conflict, InvalidRequest, NotFound
 from sidecar.settings import Settings

@@ -1,4 +1,7 @@
-"""The published online-session API for GEPA (wire contract, section 3), and our few commands."""
+"""The published online-session API (wire contract, section 3), and our few commands.
+
+Every algorithm has the same routes under a path of its own.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,6 +10,7 @@ from aiohttp import web
 
 from sidecar.api.body import read_object
 from sidecar.api.guard import Handler, guarded
+from sidecar.api.scope import ALGORITHMS, Scope
 from sidecar.api.session_rewards import SessionRewards
 from sidecar.api.urls import session_urls
 from sidecar.backend.base import Backend
@@ -14,20 +18,27 @@ from sidecar.core.ids import is_correlation_id
 from sidecar.errors import InvalidRequest
 from sidecar.settings import Settings
 
-BASE = "/api/prompt-learning/online/gepa/sessions"
+PATHS = {of: f"/api/prompt-learning/online/{of}/sessions" for of in ALGORITHMS}
 
 
 def routes(backend: Backend, rewards: SessionRewards, settings: Settings) -> list[web.RouteDef]:
     """The routes of this module; all of them need a key."""
-    api = _SessionApi(backend, rewards, settings)
-    one = BASE + "/{session_id}"
+    return [
+        route
+        for algorithm, path in PATHS.items()
+        for route in _routes(path, SessionApi(Scope(backend, algorithm, PATHS), rewards, settings))
+    ]
+
+
+def _routes(path: str, api: "SessionApi") -> list[web.RouteDef]:
+    one = path + "/{session_id}"
 
     def keyed(handler: Handler) -> Handler:
-        return guarded(handler, settings)
+        return guarded(handler, api.settings)
 
     return [
-        web.post(BASE, keyed(api.create)),
-        web.get(BASE, keyed(api.sessions)),
+        web.post(path, keyed(api.create)),
+        web.get(path, keyed(api.sessions)),
         web.get(one, keyed(api.status)),
         web.get(one + "/prompt", keyed(api.prompt)),
         web.get(one + "/export", keyed(api.export)),
@@ -37,47 +48,48 @@ def routes(backend: Backend, rewards: SessionRewards, settings: Settings) -> lis
     ]
 
 
-class _SessionApi:
-    def __init__(self, backend: Backend, rewards: SessionRewards, settings: Settings) -> None:
-        self._backend = backend
+class SessionApi:
+    """What can be asked about the sessions of one algorithm, whatever the path."""
+
+    def __init__(self, scope: Scope, rewards: SessionRewards, settings: Settings) -> None:
+        self.settings = settings
+        self._scope = scope
         self._rewards = rewards
-        self._settings = settings
         self._limit = settings.server.max_body_bytes
 
     async def create(self, request: web.Request) -> web.Response:
         """A session, new or already there, and where to send its calls."""
-        created = await self._backend.create(await read_object(request, self._limit))
-        urls = session_urls(request, self._settings, str(created["session_id"]))
+        created = await self._scope.create(await read_object(request, self._limit))
+        urls = session_urls(request, self.settings, created)
         return web.json_response({**created, **urls})
 
     async def sessions(self, _request: web.Request) -> web.Response:
         """All sessions, in short (ours; not published)."""
-        return web.json_response({"sessions": await self._backend.sessions()})
+        return web.json_response({"sessions": await self._scope.sessions()})
 
     async def status(self, request: web.Request) -> web.Response:
         """The session, its candidates and what they earned."""
-        return web.json_response(await self._backend.status(_session_id(request)))
+        return web.json_response(await self._status(request))
 
     async def prompt(self, request: web.Request) -> web.Response:
         """Where to send calls; those of one conversation when a correlation id is given."""
-        session_id = _session_id(request)
         correlation_id = request.query.get("correlation_id") or None
         if correlation_id is not None and not is_correlation_id(correlation_id):
             raise InvalidRequest(
                 "correlation_id must be 1 to 128 of A-Z a-z 0-9 _ . : -", param="correlation_id"
             )
-        await self._backend.status(session_id)  # raises for an unknown session
-        answer: dict[str, Any] = {"session_id": session_id}
+        session = await self._status(request)
+        answer: dict[str, Any] = {"session_id": session["session_id"]}
         if correlation_id is not None:
             answer["correlation_id"] = correlation_id
         return web.json_response(
-            answer | session_urls(request, self._settings, session_id, correlation_id)
+            answer | session_urls(request, self.settings, session, correlation_id)
         )
 
     async def reward(self, request: web.Request) -> web.Response:
         """Count a reward; it shows in the status when this answers."""
         body = await read_object(request, self._limit)
-        return web.json_response(await self._rewards.count(_session_id(request), body))
+        return web.json_response(await self._rewards.count(await self._status(request), body))
 
     async def command(self, request: web.Request) -> web.Response:
         """Pause, resume, cancel, unpin or roll back; the status after it."""
@@ -95,14 +107,17 @@ class _SessionApi:
     async def export(self, request: web.Request) -> web.Response:
         """A prompt to keep: the best proven one unless another is named."""
         candidate_id = request.query.get("candidate_id") or None
-        return web.json_response(await self._backend.export(_session_id(request), candidate_id))
+        session = await self._status(request)
+        return web.json_response(
+            await self._scope.backend.export(session["session_id"], candidate_id)
+        )
 
     async def _command(
         self, request: web.Request, action: str, arguments: Mapping[str, Any]
     ) -> web.Response:
-        status = await self._backend.command(_session_id(request), action, arguments)
-        return web.json_response(status)
+        session_id = (await self._status(request))["session_id"]
+        return web.json_response(await self._scope.backend.command(session_id, action, arguments))
 
-
-def _session_id(request: web.Request) -> str:
-    return request.match_info["session_id"]
+    async def _status(self, request: web.Request) -> dict[str, Any]:
+        """Of the session that the path names."""
+        return await self._scope.status(request.match_info["session_id"])

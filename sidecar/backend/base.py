@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from sidecar.core.feedback import Reward
-from sidecar.core.prompt import Pattern
+from sidecar.core.prompt import Demo, Pattern
 from sidecar.core.rollout import Assignment
 
 
@@ -41,6 +41,10 @@ class Selection:
     mode: Mode
     stored: asyncio.Future[bool] | None
     """Resolves when the assignment is durable; None when it already was."""
+    demos: tuple[Demo, ...] = ()
+    """The candidate's demonstrations, shown after its system prompt."""
+    algorithm: str = "gepa"
+    """Of the session: `gepa` or `mipro`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +77,12 @@ class Backend(Protocol):
         it returns. Raises `NotFound` for an unknown session or rollout, `Unavailable` to be asked
         again later."""
 
-    async def create(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    async def create(
+        self, request: Mapping[str, Any], algorithm: str | None = None
+    ) -> dict[str, Any]:
         """A new session from a create request of the published API (or the existing one of the
-        same client-chosen id). Raises `InvalidRequest`."""
+        same client-chosen id). Raises `InvalidRequest`, also when its algorithm is not the
+        `algorithm` that the route stands for (None: any)."""
 
     async def status(self, session_id: str) -> dict[str, Any]:
         """The session as the published status answer shows it, with ours under `safety`."""

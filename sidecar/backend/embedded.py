@@ -15,7 +15,8 @@ from sidecar.core.feedback import Reward
 from sidecar.core.ids import BASELINE
 from sidecar.core.prompt import Pattern
 from sidecar.core.session import Entry, SessionRecord, Status
-from sidecar.engine import config, view
+from sidecar.engine import algorithms, view
+from sidecar.engine.config import ROOTS, SessionConfig, override
 from sidecar.engine.live import LiveSession
 from sidecar.engine.propose import Reflection
 from sidecar.errors import InvalidRequest, NotFound
@@ -81,9 +82,17 @@ class EmbeddedBackend:
             )
         else:
             assignment, stored = live.assigner.assign(correlation_id, now)
-        text = live.state.candidates[assignment.candidate_id].text
+        candidate = live.state.candidates[assignment.candidate_id]
         mode = Mode.BASELINE if assignment.candidate_id == BASELINE else Mode.OPTIMIZED
-        return Selection(assignment, live.pattern, text, mode, stored)
+        return Selection(
+            assignment,
+            live.pattern,
+            candidate.text,
+            mode,
+            stored,
+            candidate.demos,
+            live.record.algorithm,
+        )
 
     # -- the slow loop --------------------------------------------------------------------------
 
@@ -95,18 +104,20 @@ class EmbeddedBackend:
             for reward, assignment, news in counted
         ]
 
-    async def create(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    async def create(
+        self, request: Mapping[str, Any], algorithm: str | None = None
+    ) -> dict[str, Any]:
         """A new session, or the one that has the client's session id already."""
         request = await with_config(request, self._config_dir)
         session_id = self._session_id(request)
         _conversation(request)
         if session_id in self._live:
-            return self._resumed(self._live[session_id], request)
-        parsed = config.parse(_config_body(request))
+            return self._resumed(self._live[session_id], request, algorithm)
+        parsed = algorithms.parse(_config_body(request), algorithm)
         self._check_proposer(parsed)
         record = SessionRecord(
             session_id,
-            "gepa",
+            parsed.algorithm,
             parsed.dump(),
             self._clock(),
             os.urandom(16).hex(),
@@ -120,10 +131,18 @@ class EmbeddedBackend:
         self._live.setdefault(session_id, live)
         return self._created(self._live[session_id], request)
 
-    def _resumed(self, live: LiveSession, request: Mapping[str, Any]) -> dict[str, Any]:
+    def _resumed(
+        self, live: LiveSession, request: Mapping[str, Any], algorithm: str | None
+    ) -> dict[str, Any]:
         """The existing session of that id; its own config stays in force, and says so."""
+        own = live.record.algorithm
+        if algorithm not in {None, own}:
+            raise InvalidRequest(
+                f"session {live.session_id!r} exists and is of {own}; use another session_id",
+                param="session_id",
+            )
         if request.get("config_body") is not None:
-            asked = config.parse(_config_body(request))
+            asked = algorithms.parse(_config_body(request))
             if asked.dump() != live.config.dump():
                 log.warning(
                     "session exists with another config, which stays in force; "
@@ -201,7 +220,7 @@ class EmbeddedBackend:
         )
 
     def _session_id(self, request: Mapping[str, Any]) -> str:
-        given = request.get("session_id")
+        given = request.get("session_id") or _system_id(request)
         if given is None:
             return str(uuid.uuid4())
         if not isinstance(given, str) or not ids.is_session_id(given) or given == "v1":
@@ -211,7 +230,7 @@ class EmbeddedBackend:
             )
         return given
 
-    def _check_proposer(self, parsed: config.SessionConfig) -> None:
+    def _check_proposer(self, parsed: SessionConfig) -> None:
         """Never let a request point the engine at an address of its choosing."""
         url = parsed.proposer.base_url
         if url and _origin(url) not in self._origins:
@@ -237,7 +256,18 @@ def _config_body(request: Mapping[str, Any]) -> dict[str, Any]:
         raise InvalidRequest(
             'config_body must be an object such as {"prompt_learning": {…}}', param="config_body"
         )
-    return config.override(body, _mapping(request, "overrides"))
+    return override(body, _mapping(request, "overrides"))
+
+
+def _system_id(request: Mapping[str, Any]) -> Any:
+    """The session that a public demo's configuration asks to go on with."""
+    for root in ROOTS:
+        at: Any = request.get("config_body")
+        for name in (root, "mipro", "system_id"):
+            at = at.get(name) if isinstance(at, Mapping) else None
+        if at:
+            return at
+    return None
 
 
 def _conversation(request: Mapping[str, Any]) -> str | None:

@@ -1,115 +1,108 @@
-"""The session API of a running sidecar, as its commands need it."""
+"""The two ways to send a request: in a thread that waits, and in an event loop.
 
-from typing import Any, Self
-from urllib.parse import quote
+Neither follows redirects, keeps cookies or asks the environment for a proxy: the key goes to the
+address that was named and nowhere else. The standard library's client serves the thread, because
+a second HTTP package would be a dependency for a dozen lines.
+"""
+
+import functools
+import os
+import socket
+import ssl
+from http.client import HTTPException
+from typing import Self
+from urllib import request as urllib
+from urllib.error import URLError
 
 import aiohttp
+from yarl import URL
 
-from sidecar.errors import SidecarError
-
-_SESSIONS = "/api/prompt-learning/online/gepa/sessions"
-_TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
-_SHOWN = 200
-"""Characters of an answer that is not ours (a proxy's error page, say) worth showing."""
+from sidecar.client.wire import Answer, Request
 
 
-class ApiError(SidecarError):
-    """The sidecar refused, or could not be reached; the text is what it said. `status` is 0 when
-    there was no answer."""
+def send(request: Request) -> Answer:
+    """Wait for the answer. Raises `ApiError` when there is none."""
+    call = urllib.Request(  # noqa: S310  # the opener knows no other schemes
+        request.url, request.body, dict(request.headers), method=request.method
+    )
+    # Raised outside the handlers: the errors of both libraries know the request, and its key.
+    try:
+        with _opener().open(call, timeout=request.timeout) as response:
+            location = response.headers.get("Location", "")
+            return Answer(response.status, response.reason or "", response.read(), location)
+    except (OSError, HTTPException) as error:
+        cause = error.reason if isinstance(error, URLError) else error
+        silent, reason = isinstance(cause, TimeoutError), _reason(cause)
+    raise request.timed_out() if silent else request.unanswered(reason)
 
-    code = "api_error"
 
-    def __init__(self, detail: str, status: int = 0) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.status = status
+@functools.cache
+def _opener() -> urllib.OpenerDirector:
+    """With nothing in it but the two schemes: every status is an answer."""
+    opener = urllib.OpenerDirector()
+    opener.add_handler(urllib.HTTPHandler())
+    opener.add_handler(urllib.HTTPSHandler())
+    return opener
 
 
-class SidecarClient:
-    """Sessions of the sidecar at `base_url`; use it as an async context."""
+class Connections:
+    """Calls from an event loop. Between `open` and `close` a connection is kept for the next call;
+    otherwise each call has its own, and there is nothing to close."""
 
-    def __init__(self, base_url: str, api_key: str | None = None) -> None:
-        self._base = base_url.rstrip("/")
-        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._http: aiohttp.ClientSession | None = None
+    def __init__(self) -> None:
+        self._kept: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._http = aiohttp.ClientSession(headers=self._headers, timeout=_TIMEOUT)
+        self.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._http is not None:
-            await self._http.close()
+        await self.close()
 
-    async def sessions(self) -> list[dict[str, Any]]:
-        """All sessions, in short."""
-        answer = await self._call("GET", "")
-        listed = answer.get("sessions", []) if isinstance(answer, dict) else answer
-        return [dict(session) for session in listed]
+    def open(self) -> None:
+        """Keep connections from now on."""
+        if self._kept is None:
+            self._kept = _client()
 
-    async def status(self, session_id: str) -> dict[str, Any]:
-        """One session with its candidates and recent events."""
-        return _object(await self._call("GET", f"/{quote(session_id, safe='')}"))
+    async def close(self) -> None:
+        """Keep none any more."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            await kept.close()
 
-    async def command(self, session_id: str, action: str, **arguments: Any) -> dict[str, Any]:
-        """Carry out `pause`, `resume`, `cancel`, `pin`, `unpin` or `rollback`."""
-        path = f"/{quote(session_id, safe='')}/{quote(action, safe='')}"
-        return _object(await self._call("POST", path, json=arguments))
-
-    async def export(self, session_id: str, candidate_id: str | None = None) -> dict[str, Any]:
-        """A prompt to keep: the named candidate's, else the best proven one's."""
-        params = {"candidate_id": candidate_id} if candidate_id else {}
-        path = f"/{quote(session_id, safe='')}/export"
-        return _object(await self._call("GET", path, params=params))
-
-    async def _call(self, method: str, path: str, **options: Any) -> Any:
-        assert self._http is not None, "use `async with SidecarClient(...)`"
-        try:
-            # No redirects: they could carry the key to somewhere else.
-            async with self._http.request(
-                method, self._base + _SESSIONS + path, allow_redirects=False, **options
-            ) as response:
-                return await _answer(response)
-        except aiohttp.InvalidURL as error:
-            raise ApiError(f"{self._base!r} is not a URL") from error
-        except TimeoutError as error:
-            raise ApiError(f"{self._base} does not answer in time") from error
-        except aiohttp.ClientError as error:
-            reason = getattr(getattr(error, "os_error", None), "strerror", None) or error
-            raise ApiError(f"no sidecar answers at {self._base}: {reason}") from error
+    async def send(self, request: Request) -> Answer:
+        """The answer. Raises `ApiError` when there is none."""
+        if self._kept is not None:
+            return await _send(self._kept, request)
+        async with _client() as http:
+            return await _send(http, request)
 
 
-async def _answer(response: aiohttp.ClientResponse) -> Any:
-    text = await response.text(errors="replace")
+def _client() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+
+
+async def _send(http: aiohttp.ClientSession, request: Request) -> Answer:
     try:
-        body = await response.json(content_type=None)
-    except ValueError:
-        body = None
-    if response.status >= 300:  # noqa: PLR2004  # a redirect is no answer of ours either
-        raise ApiError(_detail(body) or _plain(response, text), response.status)
-    if body is None:
-        raise ApiError(f"{response.url.origin()} answers, but not as a sidecar", response.status)
-    return body
+        async with http.request(
+            request.method,
+            URL(request.url, encoded=True),
+            data=request.body,
+            headers=request.headers,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(connect=request.timeout, sock_read=request.timeout),
+        ) as response:
+            location = response.headers.get("Location", "")
+            body = await response.read()
+            return Answer(response.status, response.reason or "", body, location)
+    except (TimeoutError, aiohttp.ClientError) as error:
+        silent, reason = isinstance(error, TimeoutError), _reason(error)
+    raise request.timed_out() if silent else request.unanswered(reason)
 
 
-def _detail(body: Any) -> str:
-    """What went wrong: problem+json says `detail`, the OpenAI shape `error.message`."""
-    if not isinstance(body, dict):
-        return ""
-    error = body.get("error")
-    message = error.get("message") if isinstance(error, dict) else error
-    detail = body.get("detail") or message or body.get("title")
-    return detail if isinstance(detail, str) else ""
-
-
-def _plain(response: aiohttp.ClientResponse, text: str) -> str:
-    said = " ".join(text.split())[:_SHOWN]
-    return f"HTTP {response.status} {response.reason or ''}".rstrip() + (
-        f": {said}" if said else ""
-    )
-
-
-def _object(answer: Any) -> dict[str, Any]:
-    if not isinstance(answer, dict):
-        raise ApiError("the answer is not an object; is this a sidecar?")
-    return answer
+def _reason(error: BaseException | str) -> object:
+    """The system's words for it, if it was the system that failed; asyncio has its own."""
+    cause = getattr(error, "os_error", error)
+    if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError | socket.gaierror):
+        return os.strerror(cause.errno) if cause.errno else cause
+    return getattr(cause, "strerror", None) or cause

@@ -18,6 +18,16 @@ SYSTEM_ROLES = frozenset({"system", "developer"})
 
 
 @dataclass(frozen=True, slots=True)
+class Demo:
+    """A demonstration: what a user wrote and a good answer, both made harmless."""
+
+    rollout_id: str
+    """Where it comes from."""
+    user: str
+    assistant: str
+
+
+@dataclass(frozen=True, slots=True)
 class Wildcard:
     """A part of a prompt that the application fills in."""
 
@@ -126,15 +136,21 @@ class Place:
     """Of the text part in that message's content; None: the content is plain text."""
     values: Mapping[str, str]
 
-    def fill(self, messages: Messages, candidate: Pattern) -> list[Any]:
-        """The messages with the candidate in this place. A text that would differ in outer white
-        space only stays as the application wrote it."""
+    def fill(self, messages: Messages, candidate: Pattern, demos: Sequence[Demo] = ()) -> list[Any]:
+        """The messages with the candidate in this place and its demonstrations right after it, as
+        turns of a conversation. A text that would differ in outer white space only stays as the
+        application wrote it."""
         text = candidate.render(self.values)
+        shown = [
+            {"role": role, "content": content}
+            for demo in demos
+            for role, content in (("user", demo.user), ("assistant", demo.assistant))
+        ]
         if self.index is None:
-            return [{"role": "system", "content": text}, *messages] if text else list(messages)
-        result: list[Any] = list(messages)
-        result[self.index] = _with_text(messages[self.index], self.part, text)
-        return result
+            system = [{"role": "system", "content": text}] if text else []
+            return [*system, *shown, *messages]
+        own = _with_text(messages[self.index], self.part, text)
+        return [*messages[: self.index], own, *shown, *messages[self.index + 1 :]]
 
 
 def locate(messages: Messages, baseline: Pattern) -> Place | None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from sidecar.core.prompt import Demo
+
 
 class Status(StrEnum):
     """A session's life: started and paused lead to each other, the other two are final."""
@@ -45,6 +47,11 @@ class Entry(StrEnum):
 
     REWARD = "reward"
     CANDIDATE = "candidate"
+    """A prompt began its trial."""
+    INSTRUCTION = "instruction"
+    """A new row of a MIPRO grid."""
+    DEMONSTRATIONS = "demonstrations"
+    """A new column of a MIPRO grid."""
     REFUSED = "refused"
     """A proposal that failed or was screened out: it spent budget, nothing else."""
     PAUSE = "pause"
@@ -81,13 +88,17 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A prompt that may serve, with its lineage. `text` is the system prompt."""
+    """A prompt that may serve, with its lineage. `text` is the system prompt, `demos` the
+    examples that are shown after it."""
 
     candidate_id: str
     text: str
     parent_id: str | None
     origin: str
-    """How it came to be: `baseline`, `reflection` or `manual`."""
+    """How it came to be: `baseline`, `reflection`, `grid` or `manual`."""
     created_at: float
     rationale: str = ""
     """What its proposer was shown, in one line, for people."""
+    demos: tuple[Demo, ...] = ()
+    cell: tuple[int, int] | None = None
+    """Of a MIPRO grid: which instruction and which demonstration set; None without a grid."""

@@ -7,13 +7,16 @@ is refused by name, and a key that belongs to offline jobs is accepted and liste
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from sidecar.core.prompt import SYSTEM_ROLES, Pattern, Wildcard
+from sidecar.engine.fields import integer, mapping, number
 from sidecar.engine.options import Options
 from sidecar.errors import InvalidRequest
 
 ROOTS = ("prompt_learning", "policy_optimization")
+_SECTION = {"algorithm", "initial_prompt", "policy", "safety", "gepa", "mipro"}
+_LIMITS = ("termination_config", "gepa.token.max_spend_usd", "mipro.max_spend_usd")
 _ONLINE = {
     "online_proposer_min_rollouts",
     "online_proposer_max_candidates",
@@ -52,6 +55,7 @@ class Proposer:
 class SessionConfig:
     """What a GEPA online session runs on."""
 
+    algorithm: ClassVar[str] = "gepa"
     baseline: str
     """The system prompt with its placeholders; empty when the application sends none."""
     wildcards: tuple[Wildcard, ...] = ()
@@ -79,22 +83,24 @@ class SessionConfig:
         has gained since take their defaults, so that a session outlives an up- or downgrade."""
         return SessionConfig(
             **{
-                **_known(SessionConfig, data),
+                **known_fields(SessionConfig, data),
                 "wildcards": tuple(Wildcard(**w) for w in data["wildcards"]),
-                "proposer": Proposer(**_known(Proposer, data["proposer"])),
-                "options": Options(**_known(Options, data["options"])),
+                "proposer": Proposer(**known_fields(Proposer, data["proposer"])),
+                "options": Options(**known_fields(Options, data["options"])),
                 "unused": tuple(data["unused"]),
             }
         )
 
 
-def _known(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
+def known_fields(kind: type, data: Mapping[str, Any]) -> dict[str, Any]:
+    """What of `data` a field of the dataclass `kind` takes."""
     names = {f.name for f in fields(kind)}
     return {name: value for name, value in data.items() if name in names}
 
 
-def parse(body: Mapping[str, Any]) -> SessionConfig:
-    """The configuration in a `config_body`. Raises `InvalidRequest` naming the wrong field."""
+def section_of(body: Mapping[str, Any], *algorithms: str) -> tuple[Mapping[str, Any], str]:
+    """The section of a `config_body` that says everything, and its path for errors. Raises
+    `InvalidRequest` when there is none or its algorithm is not one of those given."""
     root = next((name for name in ROOTS if name in body), None)
     if root is None:
         raise InvalidRequest(
@@ -102,29 +108,56 @@ def parse(body: Mapping[str, Any]) -> SessionConfig:
             param="config_body",
         )
     where = f"config_body.{root}"
-    section = _object(body[root], where)
-    algorithm = section.get("algorithm")
-    if algorithm != "gepa":
+    section = mapping(body[root], where)
+    if section.get("algorithm") not in algorithms:
         raise InvalidRequest(
-            f"algorithm {algorithm!r} is not supported; use 'gepa'", param=f"{where}.algorithm"
+            f"algorithm {section.get('algorithm')!r} is not supported here; "
+            f"use {' or '.join(map(repr, algorithms))}",
+            param=f"{where}.algorithm",
         )
-    gepa = _object(section.get("gepa", {}), f"{where}.gepa")
+    _refuse_limits(section, where)
+    return section, where
+
+
+def _refuse_limits(section: Mapping[str, Any], where: str) -> None:
+    """A limit that nobody keeps would be worse than none."""
+    for path in _LIMITS:
+        given: Any = section
+        for name in path.split("."):
+            given = given.get(name) if isinstance(given, Mapping) else None
+        if given is not None:
+            raise InvalidRequest(
+                f"`{path}` is for offline jobs; an online session is limited by "
+                "`online_proposer_max_candidates` and the sidecar's `engine.proposals_per_day`",
+                param=f"{where}.{path}",
+            )
+
+
+def idle_keys(section: Mapping[str, Any]) -> list[str]:
+    """Keys beside the algorithm's own section that an online session has no use for."""
+    return sorted(section.keys() - _SECTION)
+
+
+def parse(body: Mapping[str, Any]) -> SessionConfig:
+    """The configuration in a `config_body`. Raises `InvalidRequest` naming the wrong field."""
+    section, where = section_of(body, "gepa")
+    gepa = mapping(section.get("gepa", {}), f"{where}.gepa")
     _check_keys(gepa, f"{where}.gepa")
-    safety = {**_object(section.get("safety", {}), f"{where}.safety"),
-              **_object(gepa.get("safety", {}), f"{where}.gepa.safety")}  # fmt: skip
-    baseline, wildcards = _prompt(section.get("initial_prompt"), f"{where}.initial_prompt")
+    safety = {**mapping(section.get("safety", {}), f"{where}.safety"),
+              **mapping(gepa.get("safety", {}), f"{where}.gepa.safety")}  # fmt: skip
+    baseline, wildcards = read_prompt(section.get("initial_prompt"), f"{where}.initial_prompt")
     return SessionConfig(
         baseline=baseline,
         wildcards=wildcards,
-        min_rollouts=_integer(gepa, "online_proposer_min_rollouts", 20, where, least=1),
-        max_candidates=_integer(gepa, "online_proposer_max_candidates", 0, where, least=0),
-        proposer=_proposer(gepa, section, f"{where}.gepa"),
+        min_rollouts=integer(gepa, "online_proposer_min_rollouts", 20, where, least=1),
+        max_candidates=integer(gepa, "online_proposer_max_candidates", 0, where, least=0),
+        proposer=read_proposer(gepa, section, f"{where}.gepa"),
         options=replace(
-            _options(safety, f"{where}.gepa.safety"),
-            prune_below=_number(gepa, "online_prune_threshold", where) or 0.0,
-            prune_rewards=_integer(gepa, "online_prune_min_rollouts", 20, where, least=1),
+            read_options(safety, f"{where}.gepa.safety"),
+            prune_below=number(gepa, "online_prune_threshold", where) or 0.0,
+            prune_rewards=integer(gepa, "online_prune_min_rollouts", 20, where, least=1),
         ),
-        unused=tuple(sorted(_OFFLINE & gepa.keys())),
+        unused=(*sorted(_OFFLINE & gepa.keys()), *idle_keys(section)),
     )
 
 
@@ -143,8 +176,9 @@ def override(body: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, An
     return out
 
 
-def _prompt(value: Any, where: str) -> tuple[str, tuple[Wildcard, ...]]:
-    prompt = _object(value, where) if value is not None else {}
+def read_prompt(value: Any, where: str) -> tuple[str, tuple[Wildcard, ...]]:
+    """The system prompt and its wildcards in an `initial_prompt`."""
+    prompt = mapping(value, where) if value is not None else {}
     messages = prompt.get("messages")
     if not isinstance(messages, list) or not messages:
         raise InvalidRequest(
@@ -169,7 +203,7 @@ def _prompt(value: Any, where: str) -> tuple[str, tuple[Wildcard, ...]]:
 def sorted_messages(messages: list[Any], where: str) -> list[Mapping[str, Any]]:
     """The messages in their declared order. Raises `InvalidRequest` when one is not an object."""
     for i, message in enumerate(messages):
-        _object(message, f"{where}[{i}]")
+        mapping(message, f"{where}[{i}]")
         if not isinstance(message.get("order", 0), int):
             raise InvalidRequest("`order` must be a whole number", param=f"{where}[{i}].order")
     return sorted(messages, key=lambda m: m.get("order", 0))
@@ -177,7 +211,7 @@ def sorted_messages(messages: list[Any], where: str) -> list[Mapping[str, Any]]:
 
 def _wildcards(value: Any, where: str) -> tuple[Wildcard, ...]:
     out = []
-    for name, need in _object(value, where).items():
+    for name, need in mapping(value, where).items():
         if need not in {"REQUIRED", "OPTIONAL"}:
             raise InvalidRequest(
                 f"wildcard {name!r} must be 'REQUIRED' or 'OPTIONAL'", param=f"{where}.{name}"
@@ -186,9 +220,10 @@ def _wildcards(value: Any, where: str) -> tuple[Wildcard, ...]:
     return tuple(out)
 
 
-def _proposer(gepa: Mapping[str, Any], section: Mapping[str, Any], where: str) -> Proposer:
-    given = _object(gepa.get("proposer", {}), f"{where}.proposer")
-    policy = _object(section.get("policy", {}), f"{where}.policy")
+def read_proposer(gepa: Mapping[str, Any], section: Mapping[str, Any], where: str) -> Proposer:
+    """Who writes new prompts, by an algorithm's section and the whole one."""
+    given = mapping(gepa.get("proposer", {}), f"{where}.proposer")
+    policy = mapping(section.get("policy", {}), f"{where}.policy")
     texts = {
         "model": gepa.get("proposer_model") or given.get("model") or policy.get("model") or "",
         "base_url": gepa.get("proposer_url") or given.get("inference_url") or "",
@@ -197,14 +232,16 @@ def _proposer(gepa: Mapping[str, Any], section: Mapping[str, Any], where: str) -
     for name, text in texts.items():
         if not isinstance(text, str):
             raise InvalidRequest(f"the proposer's {name} must be text", param=f"{where}.proposer")
-    base = texts["base_url"].removesuffix("/").removesuffix("/chat/completions")
-    tokens = _integer(given, "max_tokens", 0, where, least=0)
+    base = texts["base_url"].removesuffix("/")
+    base = base.removesuffix("/chat/completions").removesuffix("/responses")
+    tokens = integer(given, "max_tokens", 0, where, least=0)
     return Proposer(
-        texts["model"], base, texts["api_key"], _number(given, "temperature", where), tokens or None
+        texts["model"], base, texts["api_key"], number(given, "temperature", where), tokens or None
     )
 
 
-def _options(safety: Mapping[str, Any], where: str) -> Options:
+def read_options(safety: Mapping[str, Any], where: str) -> Options:
+    """The dials under `safety`."""
     known = {f.name: type(f.default) for f in fields(Options)}
     for name, value in safety.items():
         if name not in known:
@@ -232,27 +269,3 @@ def _check_keys(gepa: Mapping[str, Any], where: str) -> None:
             raise InvalidRequest(
                 f"`{name}` is not a key of an online GEPA session", param=f"{where}.{name}"
             )
-
-
-def _object(value: Any, where: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise InvalidRequest("must be an object", param=where)
-    return value
-
-
-def _integer(section: Mapping[str, Any], name: str, default: int, where: str, least: int) -> int:
-    value = section.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InvalidRequest(
-            f"`{name}` must be a whole number, {least} or more", param=f"{where}.{name}"
-        )
-    return value
-
-
-def _number(section: Mapping[str, Any], name: str, where: str) -> float | None:
-    value = section.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InvalidRequest(f"`{name}` must be a number", param=f"{where}.{name}")
-    return float(value)

@@ -7,19 +7,18 @@ The same promise as in `config`: a key is honoured, refused by name, or accepted
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from sidecar.engine.config import (
-    ROOTS,
     SessionConfig,
-    _integer,
-    _known,
-    _number,
-    _object,
-    _options,
-    _prompt,
-    _proposer,
+    idle_keys,
+    known_fields,
+    read_options,
+    read_prompt,
+    read_proposer,
+    section_of,
 )
+from sidecar.engine.fields import integer, mapping, number, one_of, only, part
 from sidecar.engine.mipro import FACTORED, GRID_OPTIONS, SURROGATES
 from sidecar.engine.options import Options
 from sidecar.engine.tpe import TpeOptions
@@ -36,7 +35,8 @@ _UNUSED = {
     "bootstrap_train_seeds", "online_pool", "val_seeds", "reference_pool", "test_pool",
     "num_iterations", "num_evaluations_per_iteration", "batch_size", "max_concurrent",
     "min_bootstrap_demos", "ontology", "text_dreamer", "grounding", "meta_update", "spec_path",
-    "max_token_limit", "max_spend_usd", "env_name", "env_config", "modules",
+    "max_token_limit", "proxy_models", "system_id", "system_name", "env_name",
+    "env_config", "modules",
     "online_recent_event_window", "online_recent_rollout_window", "online_snapshot_max_events",
     "online_snapshot_max_seconds",
 }  # fmt: skip
@@ -50,6 +50,7 @@ _DEMO = {"max_few_shot_examples", "sets_per_size", "include_empty"}
 class MiproConfig(SessionConfig):
     """What a MIPRO online session runs on."""
 
+    algorithm: ClassVar[str] = "mipro"
     surrogate: str = FACTORED
     tpe: TpeOptions = field(default_factory=TpeOptions)
     min_seconds: float = 0.0
@@ -66,7 +67,7 @@ class MiproConfig(SessionConfig):
     @staticmethod
     def load(data: Mapping[str, Any]) -> "MiproConfig":
         """From what `dump` made, as far as this version knows it."""
-        own = _known(MiproConfig, data)
+        own = known_fields(MiproConfig, data)
         return MiproConfig(
             **own | _shared(SessionConfig.load(data)) | {"tpe": TpeOptions(**own["tpe"])}
         )
@@ -78,89 +79,77 @@ def _shared(config: SessionConfig) -> dict[str, Any]:
 
 def parse(body: Mapping[str, Any]) -> MiproConfig:
     """The configuration in a `config_body`. Raises `InvalidRequest` naming the wrong field."""
-    root = next((name for name in ROOTS if name in body), None)
-    if root is None:
-        raise InvalidRequest(
-            "config_body must hold `prompt_learning` (or `policy_optimization`)",
-            param="config_body",
-        )
-    where = f"config_body.{root}"
-    section = _object(body[root], where)
-    if section.get("algorithm") != "mipro":
-        raise InvalidRequest(
-            f"algorithm {section.get('algorithm')!r} is not this route's; use 'mipro'",
-            param=f"{where}.algorithm",
-        )
-    mipro = _object(section.get("mipro", {}), f"{where}.mipro")
+    section, where = section_of(body, "mipro")
+    mipro = mapping(section.get("mipro", {}), f"{where}.mipro")
     _check_keys(mipro, f"{where}.mipro")
     return _config(section, mipro, where)
 
 
 def _config(section: Mapping[str, Any], mipro: Mapping[str, Any], root: str) -> MiproConfig:
     where = f"{root}.mipro"
-    baseline, wildcards = _prompt(section.get("initial_prompt"), f"{root}.initial_prompt")
-    proposer = _object(mipro.get("proposer", {}), f"{where}.proposer")
-    demo = _object(mipro.get("demo", {}), f"{where}.demo")
+    baseline, wildcards = read_prompt(section.get("initial_prompt"), f"{root}.initial_prompt")
+    proposer = mapping(mipro.get("proposer", {}), f"{where}.proposer")
+    demo = mapping(mipro.get("demo", {}), f"{where}.demo")
     return MiproConfig(
         baseline=baseline,
         wildcards=wildcards,
         min_rollouts=_pause(mipro, where),
-        max_candidates=_integer(mipro, "online_proposer_max_candidates", 0, where, least=0),
-        proposer=_proposer(mipro, section, where),
+        max_candidates=integer(mipro, "online_proposer_max_candidates", 0, where, least=0),
+        proposer=read_proposer(mipro, section, where),
         options=_dials(section, mipro, root),
-        unused=_unused(mipro, proposer),
+        unused=(*_unused(mipro, proposer), *idle_keys(section)),
         surrogate=mipro.get("surrogate", FACTORED),
         tpe=_tpe(mipro, where),
-        min_seconds=_number(mipro, "online_proposer_min_seconds", where) or 0.0,
-        instructions_per_batch=_integer(
+        min_seconds=number(mipro, "online_proposer_min_seconds", where) or 0.0,
+        instructions_per_batch=integer(
             proposer, "instructions_per_batch", 2, f"{where}.proposer", least=1
         ),
-        demo_threshold=_part(mipro, "few_shot_score_threshold", 0.8, where),
-        demo_size=_integer(demo, "max_few_shot_examples", 3, f"{where}.demo", least=0),
-        demo_sets=_integer(demo, "sets_per_size", 4, f"{where}.demo", least=0),
+        demo_threshold=part(mipro, "few_shot_score_threshold", 0.8, where),
+        demo_size=integer(demo, "max_few_shot_examples", 3, f"{where}.demo", least=0),
+        demo_sets=integer(demo, "sets_per_size", 4, f"{where}.demo", least=0),
     )
 
 
 def _pause(mipro: Mapping[str, Any], where: str) -> int:
     """Rewards between proposals: the rollouts asked for, or the rewards if those are more."""
-    rollouts = _integer(mipro, "online_proposer_min_rollouts", 20, where, least=1)
-    return max(rollouts, _integer(mipro, "online_proposer_min_rewards", 0, where, least=0))
+    rollouts = integer(mipro, "online_proposer_min_rollouts", 20, where, least=1)
+    return max(rollouts, integer(mipro, "online_proposer_min_rewards", 0, where, least=0))
 
 
 def _dials(section: Mapping[str, Any], mipro: Mapping[str, Any], root: str) -> Options:
     """The safety dials: the grid's defaults, then the config's own keys, then `safety`."""
     where = f"{root}.mipro"
-    block = {_integer(mipro, name, 10, where, least=1) for name in _BLOCK if name in mipro}
+    block = {integer(mipro, name, 10, where, least=1) for name in _BLOCK if name in mipro}
     if len(block) > 1:
         raise InvalidRequest(
             f"{' and '.join(n for n in _BLOCK if n in mipro)} say different things",
             param=f"{where}.{_BLOCK[0]}",
         )
     safety = {
-        **_object(section.get("safety", {}), f"{root}.safety"),
-        **_object(mipro.get("safety", {}), f"{where}.safety"),
+        **mapping(section.get("safety", {}), f"{root}.safety"),
+        **mapping(mipro.get("safety", {}), f"{where}.safety"),
     }
-    _options(safety, f"{where}.safety")
+    read_options(safety, f"{where}.safety")
     own = {
         "evict_rewards": block.pop() if block else GRID_OPTIONS.evict_rewards,
-        "prune_below": _part(mipro, "online_prune_threshold", 0.0, where),
-        "prune_rewards": _integer(mipro, "online_prune_min_rollouts", 20, where, least=1),
+        "prune_below": part(mipro, "online_prune_threshold", 0.0, where),
+        "prune_rewards": integer(mipro, "online_prune_min_rollouts", 20, where, least=1),
     }
     return replace(GRID_OPTIONS, **own | safety)
 
 
 def _tpe(mipro: Mapping[str, Any], where: str) -> TpeOptions:
-    given = _object(mipro.get("tpe", {}), f"{where}.tpe")
+    given = mapping(mipro.get("tpe", {}), f"{where}.tpe")
     at = f"{where}.tpe"
-    _only(given, {f.name for f in fields(TpeOptions)}, at)
-    alpha = _number(given, "alpha", at)
+    only(given, {f.name for f in fields(TpeOptions)}, at)
+    alpha = number(given, "alpha", at)
     if alpha is not None and alpha <= 0:
         raise InvalidRequest("`alpha` must be more than 0", param=f"{at}.alpha")
     return TpeOptions(
-        gamma=_part(given, "gamma", 0.25, at),
-        n_candidates=_integer(given, "n_candidates", 24, at, least=1),
-        n_startup_trials=_integer(given, "n_startup_trials", 10, at, least=2),
-        epsilon=_part(given, "epsilon", 0.1, at),
+        gamma=part(given, "gamma", 0.25, at),
+        n_candidates=integer(given, "n_candidates", 24, at, least=1),
+        n_startup_trials=integer(given, "n_startup_trials", 10, at, least=2),
+        epsilon=part(given, "epsilon", 0.1, at),
         alpha=1.0 if alpha is None else alpha,
     )
 
@@ -172,46 +161,22 @@ def _check_keys(mipro: Mapping[str, Any], where: str) -> None:
         "surrogate": SURROGATES,
     }
     for name, allowed in fixed.items():
-        _one_of(mipro, name, allowed, where)
-    proposer = _object(mipro.get("proposer", {}), f"{where}.proposer")
-    _only(proposer, _PROPOSER, f"{where}.proposer")
-    _one_of(proposer, "mode", ("instruction_only",), f"{where}.proposer")
-    demo = _object(mipro.get("demo", {}), f"{where}.demo")
-    _only(demo, _DEMO, f"{where}.demo")
+        one_of(mipro, name, allowed, where)
+    proposer = mapping(mipro.get("proposer", {}), f"{where}.proposer")
+    only(proposer, _PROPOSER, f"{where}.proposer")
+    one_of(proposer, "mode", ("instruction_only",), f"{where}.proposer")
+    demo = mapping(mipro.get("demo", {}), f"{where}.demo")
+    only(demo, _DEMO, f"{where}.demo")
     if demo.get("include_empty", True) is not True:
         raise InvalidRequest(
             "`include_empty` must be true: the baseline has no demonstrations and always serves",
             param=f"{where}.demo.include_empty",
         )
     unused = {name for name in mipro if _UNUSED_FORMS.fullmatch(name)}
-    _only(mipro, _ONLINE | _UNUSED | unused, where)
-    _number(mipro, "online_proposer_min_seconds", where)
+    only(mipro, _ONLINE | _UNUSED | unused, where)
+    number(mipro, "online_proposer_min_seconds", where)
 
 
 def _unused(mipro: Mapping[str, Any], proposer: Mapping[str, Any]) -> tuple[str, ...]:
     nested = {"provider", "generate_at_iterations"} & proposer.keys()
     return tuple(sorted([*(mipro.keys() - _ONLINE), *(f"proposer.{name}" for name in nested)]))
-
-
-def _only(section: Mapping[str, Any], known: set[str], where: str) -> None:
-    for name in section:
-        if name not in known:
-            raise InvalidRequest(
-                f"`{name}` is not a key of an online MIPRO session", param=f"{where}.{name}"
-            )
-
-
-def _one_of(section: Mapping[str, Any], name: str, allowed: tuple[str, ...], where: str) -> None:
-    value = section.get(name, allowed[0])
-    if value not in allowed:
-        raise InvalidRequest(
-            f"`{name}` must be {' or '.join(map(repr, allowed))}, not {value!r}",
-            param=f"{where}.{name}",
-        )
-
-
-def _part(section: Mapping[str, Any], name: str, default: float, where: str) -> float:
-    value = _number(section, name, where)
-    if value is not None and not 0 <= value <= 1:
-        raise InvalidRequest(f"`{name}` must be from 0 to 1", param=f"{where}.{name}")
-    return default if value is None else value

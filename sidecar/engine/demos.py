@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from sidecar.core.prompt import Demo
 from sidecar.engine.screen import mask_secrets, refusal
 
 MAX_CHARS = 2000
@@ -28,15 +29,6 @@ class Success:
     cluster: str
     asked: str
     replied: str
-
-
-@dataclass(frozen=True, slots=True)
-class Demo:
-    """One example, masked: what a user wrote and what was answered."""
-
-    rollout_id: str
-    user: str
-    assistant: str
 
 
 def choose(successes: Iterable[Success], *, threshold: float, mature_at: int) -> list[Demo]:

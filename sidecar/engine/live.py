@@ -6,21 +6,21 @@ table. Appending and folding happen under one lock, so the fold sees entries in 
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import structlog
 
-from sidecar.core import ids
-from sidecar.core.feedback import Reward, merge
+from sidecar.core.feedback import Reward
 from sidecar.core.rollout import Assignment
-from sidecar.core.session import Candidate, Entry, JournalEntry, SessionRecord, Snapshot
-from sidecar.engine import reflect, screen, snapshot
+from sidecar.core.session import Entry, JournalEntry, SessionRecord, Snapshot
+from sidecar.engine import algorithms, reflect, snapshot
 from sidecar.engine.assigner import Assigner
+from sidecar.engine.author import Author
 from sidecar.engine.cluster import sketch
-from sidecar.engine.config import SessionConfig
-from sidecar.engine.propose import ProposalFailed, Reflection
-from sidecar.engine.session import FAILURE, Plan, SessionState
+from sidecar.engine.mipro_session import GridState
+from sidecar.engine.propose import Reflection
+from sidecar.engine.session import Plan, Rewarded
 from sidecar.engine.table import Table
 from sidecar.errors import Conflict, NotFound
 from sidecar.store.base import Store, StoreError
@@ -28,7 +28,7 @@ from sidecar.telemetry.metrics import Metrics
 
 _SNAPSHOT_EVERY = 200
 _PAGE = 1000
-_ASKED_AT_MOST = 3
+_COUNTED = {"proposed", "certified", "promoted", "retired", "rolled_back"}
 
 log = structlog.get_logger()
 
@@ -48,17 +48,17 @@ class LiveSession:
         clock: Callable[[], float],
     ) -> None:
         self.record = record
-        self.config = SessionConfig.load(record.config)
+        self.config = algorithms.load(record.algorithm, record.config)
         self.pattern = self.config.pattern
-        self.state = SessionState.begin(self.config, record.salt, record.created_at)
+        self.state = algorithms.begin(self.config, record.salt, record.created_at)
         self.assigner = Assigner(record.session_id, record.salt, store.record_assignment, remember)
         self._store = store
-        self._reflection = reflection
+        self._author = Author(record.session_id, store, reflection, self.config)
         self._metrics = metrics
         self._per_day = proposals_per_day
         self._clock = clock
         self._lock = asyncio.Lock()
-        self._proposing: asyncio.Task[None] | None = None
+        self._thinking: asyncio.Task[None] | None = None
         self._kept = 0
         self._remember = remember
 
@@ -170,71 +170,43 @@ class LiveSession:
     # -- proposing ------------------------------------------------------------------------------
 
     def think(self) -> None:
-        """Begin a proposal if one is due and none is in flight."""
-        if self._proposing is not None and not self._proposing.done():
+        """Begin a proposal, or look for demonstrations, if that is due and nothing is in flight."""
+        if self._thinking is not None and not self._thinking.done():
             return
-        plan = self.state.plan(self.assigner.tick, self._clock(), self._per_day)
+        now = self.assigner.tick
+        plan = self.state.plan(now, self._clock(), self._per_day)
         if plan is not None:
-            self._proposing = asyncio.create_task(self._propose(plan))
+            self._thinking = asyncio.create_task(self._keep_thought(self._propose(plan)))
+        elif successes := self.state.demonstrations(now):
+            self._thinking = asyncio.create_task(self._keep_thought(self._demonstrate(successes)))
 
-    async def _propose(self, plan: Plan) -> None:
+    async def _keep_thought(self, thought: Coroutine[Any, Any, list[JournalEntry]]) -> None:
+        """Append what thinking came to. It may fail in any way, and must not end learning."""
         try:
-            entry = await self._write(plan)
+            entries = await thought
             async with self._lock:
-                await self._append([entry])
+                await self._append(entries)
                 await self._keep(always=True)
         except StoreError as error:
             log.warning("proposal not kept", session=self.session_id, error=str(error))
-        except Exception:  # a proposal may fail in any way, and must not end learning
+        except Exception:
             log.exception("proposal failed", session=self.session_id)
 
-    async def _write(self, plan: Plan) -> JournalEntry:
-        """Ask for a better text than the parent's, and screen it: what to append.
+    async def _propose(self, plan: Plan) -> list[JournalEntry]:
+        """Entries for the texts that passed the screen, or one that says why none did."""
+        at = self._clock()
+        texts, why = await self._author.write(plan, self.state.texts)
+        now = self.assigner.tick
+        if not texts:
+            return [self._refused(why, at)]
+        return [self.state.proposed_entry(text, plan, now, at, os.urandom(6)) for text in texts]
 
-        A text that has been tried is no news; the model is asked again, a few times at most.
-        """
-        experiences = await self._experiences(plan)
-        question = reflect.prompt(plan.parent, experiences, self._placeholders)
-        at, why = self._clock(), "duplicate"
-        for _ in range(_ASKED_AT_MOST):
-            if why != "duplicate":
-                break
-            try:
-                text = reflect.extract(await self._reflection.ask(question, self.config.proposer))
-            except ProposalFailed as error:
-                return self._refused(f"failed: {error}", at)
-            why = self._screened(text, plan.parent, experiences)
-            if not why:
-                return self._admitted(text, plan, at)
-        return self._refused(why, at)
-
-    def _screened(
-        self, text: str, parent: Candidate, experiences: Sequence[reflect.Experience]
-    ) -> str:
-        return screen.refusal(
-            text,
-            baseline=self.config.baseline,
-            parent=parent.text,
-            placeholders=self._placeholders,
-            known=[c.text for c in self.state.candidates.values()],
-            shown=[s for e in experiences for s in (e.asked, *e.comments)],
-        )
-
-    @property
-    def _placeholders(self) -> list[str]:
-        return [w.name for w in self.config.wildcards]
-
-    def _admitted(self, text: str, plan: Plan, at: float) -> JournalEntry:
-        candidate = ids.candidate_id(os.urandom(6))
-        failures = sum(e.value < FAILURE for e in plan.examples)
-        payload = {
-            "text": text,
-            "parent_id": plan.parent.candidate_id,
-            "origin": "reflection",
-            "rationale": f"from {failures} failures and {len(plan.examples) - failures} successes",
-            "now": self.assigner.tick,
-        }
-        return JournalEntry(f"candidate:{candidate}", Entry.CANDIDATE, candidate, payload, at)
+    async def _demonstrate(self, successes: Sequence[Rewarded]) -> list[JournalEntry]:
+        """The entry of new demonstration sets, or of having found none."""
+        assert isinstance(self.state, GridState)  # only a grid asks for them
+        sets = await self._author.demonstrations(successes, self.state)
+        now, at = self.assigner.tick, self._clock()
+        return [self.state.sets_entry(sets, now, at, os.urandom(6))]
 
     def _refused(self, why: str, at: float) -> JournalEntry:
         outcome = "failed" if why.startswith("failed") else "screened_out"
@@ -244,29 +216,25 @@ class LiveSession:
         payload = {"why": why, "now": self.assigner.tick}
         return JournalEntry(key, Entry.REFUSED, "", payload, at)
 
-    async def _experiences(self, plan: Plan) -> list[reflect.Experience]:
-        wanted = [r.rollout_id for r in plan.examples]
-        turns = await self._store.turns(self.session_id, wanted)
-        out = []
-        for rewarded in plan.examples:
-            events = await self._store.events_of(self.session_id, rewarded.rollout_id)
-            said = merge(self.session_id, rewarded.rollout_id, events).comments
-            own = [t for t in turns if t.rollout_id == rewarded.rollout_id]
-            out.append(reflect.Experience(own, rewarded.value, said))
-        return out
-
     # -- the journal ----------------------------------------------------------------------------
 
     async def _append(self, entries: Sequence[JournalEntry]) -> list[JournalEntry]:
         """Append, fold, swap (the lock is held)."""
         if not entries:
             return []
+        appended = await self._fold(entries)
+        while (entry := self.state.entrant(self.assigner.tick, self._clock())) is not None:
+            if not await self._fold([entry]):
+                break
+        self._swap()
+        await self._keep()
+        return appended
+
+    async def _fold(self, entries: Sequence[JournalEntry]) -> list[JournalEntry]:
         appended = await self._store.append(self.session_id, entries)
         for entry in appended:
             for event in self.state.apply(entry):
                 self._announce(event)
-        self._swap()
-        await self._keep()
         return appended
 
     def _swap(self) -> None:
@@ -283,7 +251,7 @@ class LiveSession:
 
     def _announce(self, event: Mapping[str, Any]) -> None:
         kind = event["kind"]
-        if kind in {"proposed", "certified", "promoted", "retired", "rolled_back"}:
+        if kind in _COUNTED:
             self._count(kind)
         log.info(
             f"candidate {kind}" if event["candidate_id"] else f"session {kind}",
@@ -295,9 +263,9 @@ class LiveSession:
 
     async def stop(self) -> None:
         """Give up the proposal in flight and keep what is known."""
-        if self._proposing is not None:
-            self._proposing.cancel()
-            await asyncio.gather(self._proposing, return_exceptions=True)
+        if self._thinking is not None:
+            self._thinking.cancel()
+            await asyncio.gather(self._thinking, return_exceptions=True)
         async with self._lock:
             await self._keep(always=True)
 

@@ -21,6 +21,10 @@ _PLACEHOLDERS = """
 
 Keep these placeholders exactly as they are written, each at least once, because the application \
 fills them in: {names}."""
+_TRIED = """
+
+These instructions have been tried before. Write one that differs from all of them in what it \
+says, and keep what made the better ones better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,13 @@ class Experience:
         return self.turns[-1].reply if self.turns else ""
 
     @property
+    def exchange(self) -> tuple[str, str] | None:
+        """What was asked and answered in the first turn; None unless that was all there was."""
+        first = self.turns[0] if self.turns else None
+        asked = [text for role, text in first.request if role == "user"] if first else []
+        return (asked[0], first.reply) if first and len(asked) == 1 else None
+
+    @property
     def opening(self) -> str:
         """The first thing a user wrote: what kind of input this is."""
         first = self.turns[0].request if self.turns else ()
@@ -50,15 +61,24 @@ class Experience:
 
 
 def prompt(
-    parent: Candidate, experiences: Sequence[Experience], placeholders: Sequence[str]
+    parent: Candidate,
+    experiences: Sequence[Experience],
+    placeholders: Sequence[str],
+    *,
+    tried: Sequence[tuple[str, float]] = (),
 ) -> str:
-    """The text to send to the reflection model."""
+    """The text to send to the reflection model; `tried` are earlier instructions and the average
+    reward of each, the best last (Yang et al., arXiv 2309.03409)."""
     rendered: str = InstructionProposalSignature.prompt_renderer(
         {
             "current_instruction_doc": parent.text,
             "dataset_with_feedback": [_record(e) for e in experiences],
         }
     )
+    if len(tried) > 1:
+        rendered += _TRIED + "".join(
+            f"\n\nAverage reward {mean:.2f}:\n{data(text, _TEXT)}" for text, mean in tried
+        )
     if placeholders:
         rendered += _PLACEHOLDERS.format(names=", ".join(f"{{{name}}}" for name in placeholders))
     return rendered

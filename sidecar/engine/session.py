@@ -7,16 +7,19 @@ entries; the only other clock is the entry's own time.
 
 import random
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sidecar.core import ids
 from sidecar.core.ids import BASELINE
+from sidecar.core.prompt import Demo
 from sidecar.core.session import Candidate, Entry, JournalEntry, Status
 from sidecar.engine import gepa
 from sidecar.engine.cluster import Clusters
 from sidecar.engine.config import SessionConfig
 from sidecar.engine.policy import Move, Observation, Policy
+from sidecar.engine.sensors import Sensors
 
 _EVENTS = 500
 _RECENT = 600
@@ -35,6 +38,8 @@ class Rewarded:
     cluster: str
     said: bool
     """Whether a user wrote something about it."""
+    tick: int = 0
+    """When it was assigned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,10 @@ class Plan:
 
     parent: Candidate
     examples: tuple[Rewarded, ...]
+    wanted: int = 1
+    """Texts to ask for."""
+    tried: tuple[tuple[str, float], ...] = ()
+    """What the model is told of earlier texts: each with its average reward."""
 
 
 @dataclass(slots=True)
@@ -68,16 +77,24 @@ class SessionState:
     refused: int = 0
     since: int = 0
     """Rewards since the last proposal."""
+    proposed_at: float = 0.0
+    """Of the last proposal, Unix seconds."""
     today: tuple[int, int] = (0, 0)
     """The day of the last proposal (days since 1970), and how many that day."""
     events: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=_EVENTS))
     recent: deque[Rewarded] = field(default_factory=lambda: deque(maxlen=_RECENT))
+    sensors: Sensors = field(default_factory=Sensors)
 
     @staticmethod
     def begin(config: SessionConfig, salt: str, created_at: float) -> "SessionState":
         """A session in which nothing has happened yet."""
         baseline = Candidate(BASELINE, config.baseline, None, "baseline", created_at)
         return SessionState(config, salt, {BASELINE: baseline}, policy=Policy(config.options))
+
+    @property
+    def texts(self) -> list[str]:
+        """Every prompt that was tried or may be: a new one must be none of these."""
+        return [c.text for c in self.candidates.values()]
 
     # -- the fold -------------------------------------------------------------------------------
 
@@ -98,8 +115,12 @@ class SessionState:
         self.events.extend(news)
         return news
 
-    def _fold(self, entry: JournalEntry) -> list[Move]:
+    def _see(self, entry: JournalEntry) -> None:
+        """Let the entry's tick be the session's."""
         self.tick = max(self.tick, int(entry.payload.get("now", 0)))
+
+    def _fold(self, entry: JournalEntry) -> list[Move]:
+        self._see(entry)
         match entry.kind:
             case Entry.REWARD:
                 return self._reward(entry)
@@ -141,29 +162,41 @@ class SessionState:
                 candidate, entry.subject, data["tick"], data["now"], value, replaces, cluster
             )
         )
-        if value is not None:
-            said = bool(data.get("said"))
-            self.recent.append(Rewarded(entry.subject, candidate, value, cluster, said))
+        self._remember(entry, cluster)
         self.rewards += (value is not None) - (replaces is not None)
         self.since += replaces is None and value is not None
         if self.status is Status.STARTED and self.policy.due:
             return self.policy.refresh(self.tick)
         return []
 
+    def _remember(self, entry: JournalEntry, cluster: str) -> None:
+        """What reflection may be shown: of each rollout only its last reward, if it has one."""
+        data, value = entry.payload, entry.payload["value"]
+        if data["replaces"] is not None:
+            kept = [r for r in self.recent if r.rollout_id != entry.subject]
+            self.recent = deque(kept, maxlen=_RECENT)
+        if value is not None:
+            said = bool(data.get("said"))
+            self.recent.append(
+                Rewarded(entry.subject, data["candidate_id"], value, cluster, said, data["tick"])
+            )
+            self.sensors.saw(entry.subject)
+        if len(self.sensors.seen) >= self.policy.options.refresh_every:
+            self.sensors.close(entry.seq, entry.at, self.version_of(self.policy.incumbent))
+
     def _candidate(self, entry: JournalEntry) -> list[Move]:
-        data = entry.payload
+        """A text that was proposed begins its trial."""
         self._spend(entry.at)
         self.proposed += 1
-        self.candidates[entry.subject] = Candidate(
-            entry.subject, data["text"], data["parent_id"], data["origin"], entry.at,
-            data.get("rationale", ""),
-        )  # fmt: skip
+        parent_id = entry.payload["parent_id"]
+        self.candidates[entry.subject] = born(entry)
         frozen = self.status is not Status.STARTED  # it was being written when that changed
-        moves = self.policy.admit(entry.subject, data["parent_id"], self.tick, frozen=frozen)
-        parent = {"parent_id": data["parent_id"] or ""}
-        return [Move("proposed", entry.subject, parent), *moves]
+        moves = self.policy.admit(entry.subject, parent_id, self.tick, frozen=frozen)
+        return [Move("proposed", entry.subject, {"parent_id": parent_id or ""}), *moves]
 
     def _spend(self, at: float) -> None:
+        """A proposal was made, good or not."""
+        self.proposed_at = at
         day = int(at // _DAY)
         self.today = (day, self.today[1] + 1 if self.today[0] == day else 1)
         self.since = 0
@@ -181,26 +214,79 @@ class SessionState:
             return {self.policy.incumbent: 1.0}
         return self.policy.weights
 
-    def plan(self, now: int, at: float, per_day: int) -> Plan | None:
-        """The proposal that is due at tick `now`, if one is."""
+    def version_of(self, candidate_id: str) -> int:
+        """A candidate's number, from 0 for the baseline: the version of the prompt lever."""
+        return list(self.candidates).index(candidate_id)
+
+    def entrant(self, now: int, at: float) -> JournalEntry | None:  # noqa: ARG002 - a grid's
+        """The entry of a candidate that is to begin its trial without a proposal, if there is one.
+        Asked for after every entry until there is none."""
+        return None
+
+    def may_propose(self, at: float, per_day: int) -> bool:
+        """Whether status, budgets and pace allow a proposal."""
         limit = self.config.max_candidates
         spent = self.today[1] if self.today[0] == int(at // _DAY) else 0
-        if (
-            self.status is not Status.STARTED
-            or self.pinned
-            or spent >= per_day
-            or (limit and self.proposed >= limit)
-        ):
-            return None
-        needed = self.config.min_rollouts
-        if self.since < needed:
+        return (
+            self.status is Status.STARTED
+            and not self.pinned
+            and spent < per_day
+            and not (limit and self.proposed >= limit)
+            and self.since >= self.config.min_rollouts
+        )
+
+    def plan(self, now: int, at: float, per_day: int) -> Plan | None:
+        """The proposal that is due at tick `now`, if one is."""
+        if not self.may_propose(at, per_day):
             return None
         rng = random.Random(f"{self.salt}:{self.proposed}:{self.refused}")
         parent = gepa.parent(self.policy, now, rng)
         examples = gepa.examples([r for r in self.recent if r.candidate_id == parent])
         told = sum(r.value < FAILURE and r.said for r in examples)
+        needed = self.config.min_rollouts
         if not examples or not gepa.due(
             self.policy, rewards=self.since, told=told, needed=needed, now=now
         ):
             return None
         return Plan(self.candidates[parent], tuple(examples))
+
+    def proposed_entry(
+        self, text: str, plan: Plan, now: int, at: float, entropy: bytes
+    ) -> JournalEntry:
+        """What to append for a proposed text that passed the screen."""
+        candidate = ids.candidate_id(entropy)
+        return JournalEntry(
+            f"candidate:{candidate}", Entry.CANDIDATE, candidate, proposal(text, plan, now), at
+        )
+
+    def demonstrations(self, now: int) -> Sequence[Rewarded]:  # noqa: ARG002 - a grid's
+        """The rollouts to look for demonstrations in, if it is time to."""
+        return ()
+
+
+def born(entry: JournalEntry) -> Candidate:
+    """The candidate in a journal entry."""
+    data = entry.payload
+    cell = data.get("cell")
+    return Candidate(
+        entry.subject,
+        data["text"],
+        data["parent_id"],
+        data["origin"],
+        entry.at,
+        data.get("rationale", ""),
+        tuple(Demo(**demo) for demo in data.get("demos", ())),
+        (cell[0], cell[1]) if cell else None,
+    )
+
+
+def proposal(text: str, plan: Plan, now: int) -> dict[str, Any]:
+    """The payload of an entry that a proposal became."""
+    failures = sum(e.value < FAILURE for e in plan.examples)
+    return {
+        "text": text,
+        "parent_id": plan.parent.candidate_id,
+        "origin": "reflection",
+        "rationale": f"from {failures} failures and {len(plan.examples) - failures} successes",
+        "now": now,
+    }

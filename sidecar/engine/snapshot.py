@@ -10,19 +10,24 @@ from typing import Any
 
 import orjson
 
+from sidecar.core.prompt import Demo
 from sidecar.core.session import Candidate, Status
+from sidecar.engine import algorithms
 from sidecar.engine.arm import Arm
 from sidecar.engine.cluster import Clusters
 from sidecar.engine.config import SessionConfig
 from sidecar.engine.evidence import LEADS, Trial
+from sidecar.engine.factored import Effect, Effects
+from sidecar.engine.mipro_session import GridState, Instruction
 from sidecar.engine.policy import Policy, Watch
+from sidecar.engine.sensors import Frame
 from sidecar.engine.session import Rewarded, SessionState
 from sidecar.engine.stats import EProcess
 
-FORMAT = 2
+FORMAT = 3
 
 _PLAIN = (
-    "pinned", "version", "seq", "tick", "rewards", "proposed", "refused", "since",
+    "pinned", "version", "seq", "tick", "rewards", "proposed", "refused", "since", "proposed_at",
 )  # fmt: skip
 _POLICY_PLAIN = (
     "challengers", "certified", "incumbent", "leads", "maturity", "seen", "stale", "tests",
@@ -41,7 +46,12 @@ def dump(state: SessionState) -> bytes:
         "clusters": asdict(state.clusters),
         "events": list(state.events),
         "recent": [asdict(r) for r in state.recent],
+        "sensors": {
+            "frames": [asdict(f) for f in state.sensors.frames],
+            "seen": state.sensors.seen,
+        },
         "policy": _dump_policy(state.policy),
+        "grid": _dump_grid(state) if isinstance(state, GridState) else None,
     }
     return orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS)
 
@@ -51,9 +61,8 @@ def load(raw: bytes, config: SessionConfig, salt: str) -> SessionState | None:
     data = orjson.loads(raw)
     if data.get("format") != FORMAT:
         return None
-    state = SessionState(
-        config, salt, {c["candidate_id"]: Candidate(**c) for c in data["candidates"]}
-    )
+    state = algorithms.begin(config, salt, 0.0)
+    state.candidates = {c["candidate_id"]: _load_candidate(c) for c in data["candidates"]}
     for name in _PLAIN:
         setattr(state, name, data[name])
     state.status = Status(data["status"])
@@ -61,8 +70,66 @@ def load(raw: bytes, config: SessionConfig, salt: str) -> SessionState | None:
     state.clusters = Clusters(**data["clusters"])
     state.events.extend(data["events"])
     state.recent.extend(Rewarded(**r) for r in data["recent"])
-    state.policy = _load_policy(data["policy"], config)
+    state.sensors.frames.extend(
+        Frame(**{**f, "rollout_ids": tuple(f["rollout_ids"])}) for f in data["sensors"]["frames"]
+    )
+    state.sensors.seen = data["sensors"]["seen"]
+    _load_policy(state.policy, data["policy"])
+    if isinstance(state, GridState):
+        _load_grid(state, data["grid"])
     return state
+
+
+def _load_candidate(data: dict[str, Any]) -> Candidate:
+    cell = data["cell"]
+    return Candidate(
+        **{
+            **data,
+            "demos": tuple(Demo(**demo) for demo in data["demos"]),
+            "cell": (cell[0], cell[1]) if cell else None,
+        }
+    )
+
+
+def _dump_grid(state: GridState) -> dict[str, Any]:
+    return {
+        "instructions": [asdict(row) for row in state.instructions],
+        "sets": [[asdict(demo) for demo in demos] for demos in state.sets],
+        "since_sets": state.since_sets,
+        "cells": sorted(state.grid.grid),
+        "effects": _dump_effects(state.grid.effects) if state.grid.effects else None,
+    }
+
+
+def _dump_effects(effects: Effects) -> dict[str, Any]:
+    """What the surrogate made of the rewards when it was last asked: it is not asked again at a
+    restart, because rewards have come since."""
+    return {
+        "cells": [[cell, asdict(effect)] for cell, effect in effects.cells.items()],
+        "mean": effects.mean,
+        "factor": effects.factor,
+    }
+
+
+def _load_effects(data: dict[str, Any]) -> Effects:
+    cells = {
+        (cell[0], cell[1]): Effect(
+            {int(k): weight for k, weight in effect["weights"].items()},
+            effect["offset"],
+            effect["variance"],
+        )
+        for cell, effect in data["cells"]
+    }
+    return Effects(cells, data["mean"], data["factor"])
+
+
+def _load_grid(state: GridState, data: dict[str, Any]) -> None:
+    state.instructions = [Instruction(**row) for row in data["instructions"]]
+    state.sets = [tuple(Demo(**demo) for demo in demos) for demos in data["sets"]]
+    state.since_sets = data["since_sets"]
+    state.grid.grid = {(row, column) for row, column in data["cells"]}
+    state.grid.cells = {c.candidate_id: c.cell for c in state.candidates.values() if c.cell}
+    state.grid.effects = _load_effects(data["effects"]) if data["effects"] else None
 
 
 def _dump_policy(policy: Policy) -> dict[str, Any]:
@@ -82,8 +149,7 @@ def _dump_policy(policy: Policy) -> dict[str, Any]:
     }
 
 
-def _load_policy(data: dict[str, Any], config: SessionConfig) -> Policy:
-    policy = Policy(config.options)
+def _load_policy(policy: Policy, data: dict[str, Any]) -> None:
     for name in _POLICY_PLAIN:
         setattr(policy, name, data[name])
     policy.delays = deque(data["delays"], maxlen=policy.delays.maxlen)
@@ -95,7 +161,6 @@ def _load_policy(data: dict[str, Any], config: SessionConfig) -> Policy:
     watch.recent.extend(saved["recent"])
     watch.memory_n, watch.memory_sum = saved["memory"]
     policy.watch = watch
-    return policy
 
 
 def _load_arm(data: dict[str, Any]) -> Arm:

@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sidecar.core.ids import BASELINE
+from sidecar.core.prompt import Pattern, Place
 from sidecar.core.session import SessionRecord
+from sidecar.engine import levers
 from sidecar.engine.evidence import LEADS
 from sidecar.engine.live import LiveSession
 from sidecar.engine.session import SessionState
@@ -46,6 +48,7 @@ def status(live: LiveSession) -> dict[str, Any]:
         "candidates": [
             _candidate(state, c, now, weights, live.assigner.served) for c in state.candidates
         ],
+        **levers.summary(state, live.session_id, best),
         "safety": _safety(state, now),
         "metadata": dict(live.record.metadata),
     }
@@ -102,6 +105,8 @@ def _candidate(
         "rationale": candidate.rationale,
         "created_at": datetime.fromtimestamp(candidate.created_at, UTC).isoformat(),
         "text": candidate.text,
+        "demos": [{"user": demo.user, "assistant": demo.assistant} for demo in candidate.demos],
+        "stage_payloads": {"system": {"instruction_text": candidate.text}},
     }
 
 
@@ -177,10 +182,11 @@ def export(live: LiveSession, candidate_id: str | None) -> dict[str, Any]:
         lineage.append({"candidate_id": at, "text": candidate.text, "origin": candidate.origin})
         at = candidate.parent_id
     text = state.candidates[chosen].text
+    place = Place(None, None, {})
     return {
         "session_id": live.session_id,
         "text": text,
-        "messages": [{"role": "system", "content": text}],
+        "messages": place.fill([], Pattern.parse(text), state.candidates[chosen].demos),
         "lineage": lineage,
         **_candidate(state, chosen, now, state.weights, live.assigner.served),
     }

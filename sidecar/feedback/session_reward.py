@@ -14,6 +14,7 @@ import orjson
 
 from sidecar.core.feedback import FeedbackEvent, Kind
 from sidecar.core.ids import is_correlation_id
+from sidecar.core.rollout import Assignment
 from sidecar.errors import InvalidFeedback, InvalidRequest
 from sidecar.feedback.parse import MAX_TEXT
 from sidecar.feedback.signals import number
@@ -25,7 +26,8 @@ SOURCE = "session-api"
 class RewardRequest:
     """What was asked, checked."""
 
-    rollout_id: str
+    rollout_id: str | None
+    """None: any rollout of the candidate, which is named then."""
     candidate_id: str | None
     value: float
     comment: str | None
@@ -56,13 +58,14 @@ def parse_reward(body: Any) -> RewardRequest:
     )
 
 
-def event_id(request: RewardRequest, session_id: str, history: Iterable[FeedbackEvent]) -> str:
-    """The id of this request's event, given the rollout's events so far."""
+def event_id(request: RewardRequest, to: Assignment, history: Iterable[FeedbackEvent]) -> str:
+    """The id of this request's event, given the rollout that it is about and what that one's
+    events are so far."""
     own = sorted(
         (event for event in history if event.source == SOURCE),
         key=lambda event: (event.received_at, event.event_id),
     )
-    about = f"{session_id}\n{request.rollout_id}\n{request.digest}"
+    about = f"{to.session_id}\n{to.rollout_id}\n{request.digest}"
     stem = f"reward_{sha256(about.encode()).hexdigest()[:32]}_"
     if own and own[-1].event_id.startswith(stem):
         return own[-1].event_id
@@ -70,31 +73,35 @@ def event_id(request: RewardRequest, session_id: str, history: Iterable[Feedback
 
 
 def as_event(
-    request: RewardRequest, session_id: str, own_id: str, received_at: float
+    request: RewardRequest, to: Assignment, own_id: str, received_at: float
 ) -> FeedbackEvent:
-    """The event that a request amounts to."""
+    """The event that a request about this rollout amounts to."""
     return FeedbackEvent(
         event_id=own_id,
         source=SOURCE,
         kind=Kind.SCORE,
         received_at=received_at,
-        session_id=session_id,
-        rollout_id=request.rollout_id,
+        session_id=to.session_id,
+        rollout_id=to.rollout_id,
         score=request.value,
         comment=request.comment,
         actor=SOURCE,
     )
 
 
-def _rollout_id(body: Mapping[str, Any]) -> str:
+def _rollout_id(body: Mapping[str, Any]) -> str | None:
     """A session object of the SDK adds its own correlation id to every request, so a rollout id
-    given beside it goes first."""
+    given beside it goes first. A candidate id alone will do."""
     for name in ("rollout_id", "correlation_id"):
         if text := _text(body, name):
             if not is_correlation_id(text):
                 raise InvalidRequest(f"{name} is not a possible id", param=name)
             return text
-    raise InvalidRequest("give the rollout_id, or the correlation_id of its conversation")
+    if _text(body, "candidate_id"):
+        return None
+    raise InvalidRequest(
+        "give the rollout_id, or the correlation_id of its conversation, or the candidate_id"
+    )
 
 
 def _text(body: Mapping[str, Any], name: str) -> str | None:

@@ -39,15 +39,18 @@ class Plan:
     """Set when the call is a turn of a rollout."""
     chat: Chat | None = None
     chain: Chain | None = None
+    algorithm: str = ""
+    """Of the session; empty where that is not known yet."""
 
-    def headers(self, algorithm: str) -> Headers:
-        """What the client is told about it."""
+    def headers(self, asked: str) -> Headers:
+        """What the client is told about it; `asked` is the algorithm that its URL names, which
+        counts while the session's own is not known."""
         found: Headers = [("x-gepa-system-id", self.session_id)]
         if self.selection is not None:
             assignment = self.selection.assignment
             found.append(("x-gepa-rollout-id", assignment.rollout_id))
             found.append(("x-gepa-candidate-id", assignment.candidate_id))
-        if algorithm == "mipro":
+        if (self.algorithm or asked) == "mipro":
             found += [(name.replace("gepa", "mipro", 1), value) for name, value in found]
         if self.correlation:
             found.append(("x-correlation-id", self.correlation))

@@ -82,7 +82,12 @@ class Planner:
     def unmatched(self, session_id: str, raw: bytes, reason: Unmatched) -> Plan:
         """The plan for a call that is not the session's: untouched, and counted."""
         self._metrics.unmatched.labels(reason.value).inc()
-        return Plan(Mode.PASSTHROUGH, raw, session_id=session_id)
+        algorithm = self._algorithm(session_id)
+        return Plan(Mode.PASSTHROUGH, raw, session_id=session_id, algorithm=algorithm)
+
+    def _algorithm(self, session_id: str) -> str:
+        good = self._good.get(session_id)
+        return good.algorithm if good is not None else ""
 
     def _regular(self, caller: Caller, chat: Chat, now: float) -> Plan:
         session = caller.session_id
@@ -95,7 +100,7 @@ class Planner:
         correlation = named or self._recognised(caller, chain)
         selection = self._backend.select(session, correlation, now)
         self._keep_good(selection)
-        body = _rewritten(chat, place, baseline, selection.text)
+        body = _rewritten(chat, place, selection)
         return Plan(
             mode=selection.mode,
             body=chat.raw if body is None else body,
@@ -105,6 +110,7 @@ class Planner:
             selection=selection,
             chat=chat,
             chain=chain,
+            algorithm=selection.algorithm,
         )
 
     def _named(self, caller: Caller, chat: Chat) -> str | None:
@@ -135,6 +141,7 @@ class Planner:
 
     def _fallback(self, caller: Caller, chat: Chat, error: Exception) -> Plan:
         session = caller.session_id
+        algorithm = self._algorithm(session)
         self._metrics.failopen.labels(_reason(error)).inc()
         if session not in self._failing:  # once per outage, not once per call
             self._failing.add(session)
@@ -146,13 +153,14 @@ class Planner:
             )
         if isinstance(error, Conflict):
             # The session is over: the application's own prompt is its baseline.
-            return Plan(Mode.BASELINE, chat.raw, session_id=session)
+            return Plan(Mode.BASELINE, chat.raw, session_id=session, algorithm=algorithm)
         body = self._good_body(session, chat)
         return Plan(
             mode=Mode.FAILOPEN,
             body=chat.raw if body is None else body,
             is_rewritten=body is not None,
             session_id=session,
+            algorithm=algorithm,
         )
 
     def _good_body(self, session: str, chat: Chat) -> bytes | None:
@@ -161,14 +169,15 @@ class Planner:
             return None
         try:
             place = locate(chat.messages, good.pattern)
-            return _rewritten(chat, place, good.pattern, good.text) if place else None
+            return _rewritten(chat, place, good) if place else None
         except Exception:  # noqa: BLE001 - what broke the regular way may break this one too
             return None
 
 
-def _rewritten(chat: Chat, place: Place, baseline: Pattern, text: str) -> bytes | None:
+def _rewritten(chat: Chat, place: Place, chosen: Selection) -> bytes | None:
     """The body with the prompt in place, or None when it already says that."""
-    messages = place.fill(chat.messages, Pattern.parse(text, baseline.holes))
+    candidate = Pattern.parse(chosen.text, chosen.pattern.holes)
+    messages = place.fill(chat.messages, candidate, chosen.demos)
     return None if messages == chat.messages else chat.with_messages(messages)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from sidecar.core.ids import is_session_id
-from sidecar.engine.config import parse
+from sidecar.engine.algorithms import parse
 from sidecar.errors import InvalidRequest
 from sidecar.settings import SessionSettings, Settings
 
@@ -182,7 +182,7 @@ def _prompt(at: str, session: SessionSettings) -> Iterator[Complaint]:
         yield Complaint(at, what)
         return
     try:
-        parse(session.config_body())
+        parse(session.config_body(), session.algorithm)
     except InvalidRequest as error:
         field = (error.param or "").removeprefix("config_body.prompt_learning").lstrip(".")
         yield Complaint(".".join(filter(None, (at, "config", field))), str(error))

@@ -1,4 +1,6 @@
-"""What `sidecar/backend/base.py` promises, kept by every backend."""
+"""What `sidecar/backend/base.py` promises, kept by every backend, with either algorithm."""
+
+import json
 
 import pytest
 from support.backends import (
@@ -17,13 +19,21 @@ from sidecar.core.feedback import Reward
 from sidecar.errors import Conflict, InvalidRequest, NotFound
 
 
+@pytest.fixture(params=["gepa", "mipro"])
+def algorithm(request):
+    return request.param
+
+
 @pytest.fixture(params=[embedded_memory, embedded_sqlite], ids=lambda make: make.__name__)
-async def place(request, tmp_path):
+async def place(request, tmp_path, algorithm):
     async with FakeProvider() as provider:
         proposing(provider)
         async with request.param(tmp_path, provider) as place:
+            place.algorithm = algorithm
             once = {"online_proposer_min_rollouts": 1, "online_proposer_max_candidates": 1}
-            await place.backend.create(create_request(**once))
+            if algorithm == "mipro":  # what the search makes of demonstrations is its own test's
+                once["demo"] = {"sets_per_size": 0}
+            await place.backend.create(create_request(SESSION, algorithm, **once))
             yield place
 
 
@@ -43,26 +53,27 @@ def by_id(status):
 # -- create --------------------------------------------------------------------------------------
 
 
-async def test_a_created_session_is_started_and_online(backend):
-    created = await backend.create(create_request("new") | {"correlation_id": "trace_1"})
+async def test_a_created_session_is_started_and_online(backend, algorithm):
+    created = await backend.create(create_request("new", algorithm) | {"correlation_id": "trace_1"})
     assert (created["session_id"], created["status"], created["mode"]) == (
         "new",
         "started",
         "online",
     )
+    assert created["algorithm"] == algorithm
     assert created["job_id"].startswith("pl_")
     assert created["correlation_id"] == "trace_1"
     assert {s["session_id"] for s in await backend.sessions()} == {SESSION, "new"}
 
 
-async def test_a_session_without_an_id_gets_one_of_its_own(backend):
-    ids = {(await backend.create(create_request(None)))["session_id"] for _ in range(2)}
+async def test_a_session_without_an_id_gets_one_of_its_own(backend, algorithm):
+    ids = {(await backend.create(create_request(None, algorithm)))["session_id"] for _ in range(2)}
     assert len(ids) == 2
 
 
 async def test_the_same_id_again_is_the_same_session_with_its_own_config(place):
     await place.rewarded(1.0)
-    other = create_request(online_proposer_min_rollouts=99)
+    other = create_request(SESSION, place.algorithm, online_proposer_min_rollouts=99)
     again = await place.backend.create(other)
     assert again["reward_count"] == 1
     assert again["job_id"] == (await place.backend.status(SESSION))["job_id"]
@@ -88,21 +99,36 @@ async def test_the_same_id_again_is_the_same_session_with_its_own_config(place):
             "config_body.prompt_learning.initial_prompt.messages",
         ),
         (
-            {"overrides": {"prompt_learning.gepa.surprise": 1}},
-            "config_body.prompt_learning.gepa.surprise",
+            {"overrides": {"prompt_learning.ALGORITHM.surprise": 1}},
+            "config_body.prompt_learning.ALGORITHM.surprise",
         ),
-        ({"overrides": {"prompt_learning.gepa.proposer_url": "http://evil/v1"}}, "proposer_url"),
+        (
+            {"overrides": {"prompt_learning.ALGORITHM.proposer_url": "http://evil/v1"}},
+            "proposer_url",
+        ),
         ({"metadata": 3}, "metadata"),
         ({"correlation_id": "a b"}, "correlation_id"),
     ],
 )
 async def test_a_wrong_create_request_names_what_is_wrong_and_leaves_nothing(
-    backend, changes, param
+    backend, algorithm, changes, param
 ):
+    changes = json.loads(json.dumps(changes).replace("ALGORITHM", algorithm))
     with pytest.raises(InvalidRequest) as error:
-        await backend.create(create_request("wrong") | changes)
-    assert error.value.param == param
+        await backend.create(create_request("wrong", algorithm) | changes)
+    assert error.value.param == param.replace("ALGORITHM", algorithm)
     assert [s["session_id"] for s in await backend.sessions()] == [SESSION]
+
+
+async def test_the_algorithm_of_the_route_must_be_the_configs(backend, algorithm):
+    other = {"gepa": "mipro", "mipro": "gepa"}[algorithm]
+    assert (await backend.create(create_request("right", algorithm), algorithm))["session_id"]
+    with pytest.raises(InvalidRequest) as error:
+        await backend.create(create_request("wrong", algorithm), other)
+    assert error.value.param == "config_body.prompt_learning.algorithm"
+    with pytest.raises(InvalidRequest) as error:
+        await backend.create({"session_id": SESSION}, other)
+    assert error.value.param == "session_id"
 
 
 # -- select --------------------------------------------------------------------------------------

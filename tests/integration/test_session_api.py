@@ -3,6 +3,7 @@
 import pytest
 from support.feedback_loop import SESSION, Loop, event
 from support.feedback_server import application
+from support.recording_backend import RecordingBackend
 
 from sidecar.core.feedback import FeedbackEvent
 from sidecar.errors import Unavailable
@@ -10,15 +11,29 @@ from sidecar.settings import Server, Settings
 from sidecar.store.memory import MemoryStore
 from sidecar.store.sqlite import SqliteStore
 
-BASE = "/api/prompt-learning/online/gepa/sessions"
-ONE = f"{BASE}/{SESSION}"
+PATHS = {of: f"/api/prompt-learning/online/{of}/sessions" for of in ("gepa", "mipro")}
+
+
+@pytest.fixture(params=sorted(PATHS))
+def algorithm(request):
+    return request.param
+
+
+@pytest.fixture
+def base(algorithm):
+    return PATHS[algorithm]
+
+
+@pytest.fixture
+def one(base):
+    return f"{base}/{SESSION}"
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-async def loop(request, tmp_path):
+async def loop(request, algorithm, tmp_path):
     store = MemoryStore() if request.param == "memory" else SqliteStore(tmp_path / "s.db")
     await store.open()
-    loop = Loop(store=store)
+    loop = Loop(store=store, backend=RecordingBackend(SESSION, algorithm=algorithm))
     await loop.rollout("r1")
     await loop.rollout("r2")
     yield loop
@@ -36,27 +51,27 @@ async def public(loop, aiohttp_client):
     return await aiohttp_client(application(loop, settings))
 
 
-async def test_create_answers_with_absolute_urls(public):
-    answer = await public.post(BASE, json={"config_body": {}, "overrides": {}, "metadata": {}})
+async def test_create_answers_with_absolute_urls(public, base, algorithm):
+    answer = await public.post(base, json={"config_body": {}, "overrides": {}, "metadata": {}})
     assert answer.status == 200
     created = await answer.json()
-    url = f"https://prompts.example.com/api/gepa/v1/{created['session_id']}"
+    url = f"https://prompts.example.com/api/{algorithm}/v1/{created['session_id']}"
     assert created["proxy_url"] == created["online_url"] == url
     assert created["chat_completions_url"] == f"{url}/chat/completions"
     assert created["job_id"].startswith("pl_")
     assert (created["status"], created["mode"]) == ("started", "online")
 
 
-async def test_without_a_public_url_the_request_says_where_we_are(client):
+async def test_without_a_public_url_the_request_says_where_we_are(client, base, algorithm):
     body = {"config_body": {}, "session_id": "mine", "correlation_id": "trace_1"}
-    created = await (await client.post(BASE, json=body)).json()
-    assert created["proxy_url"] == str(client.make_url("/api/gepa/v1/mine"))
+    created = await (await client.post(base, json=body)).json()
+    assert created["proxy_url"] == str(client.make_url(f"/api/{algorithm}/v1/mine"))
     assert created["correlation_id"] == "trace_1"
 
 
-async def test_a_bad_create_request_is_refused_in_the_published_dialect(client):
+async def test_a_bad_create_request_is_refused_in_the_published_dialect(client, base):
     for body in (b"", b"[]", b"{", b"null", b'{"config_name": "x"}'):
-        answer = await client.post(BASE, data=body)
+        answer = await client.post(base, data=body)
         assert answer.status == 400
         assert answer.content_type == "application/json"
         problem = await answer.json()
@@ -64,79 +79,99 @@ async def test_a_bad_create_request_is_refused_in_the_published_dialect(client):
         assert problem["error"]["code"] == "invalid_request"
 
 
-async def test_the_sessions_are_listed(client):
-    answer = await client.get(BASE)
-    assert await answer.json() == {"sessions": [{"session_id": SESSION, "status": "started"}]}
+async def test_the_sessions_are_listed(client, base):
+    [listed] = (await (await client.get(base)).json())["sessions"]
+    assert (listed["session_id"], listed["status"]) == (SESSION, "started")
 
 
-async def test_the_status_is_the_optimisers(client, loop):
-    assert await (await client.get(ONE)).json() == await loop.backend.status(SESSION)
+async def test_the_status_is_the_optimisers(client, loop, one):
+    assert await (await client.get(one)).json() == await loop.backend.status(SESSION)
 
 
-async def test_the_prompt_urls_embed_the_conversation(public):
-    url = f"https://prompts.example.com/api/gepa/v1/{SESSION}"
-    plain = await (await public.get(f"{ONE}/prompt")).json()
+async def test_the_prompt_urls_embed_the_conversation(public, one, algorithm):
+    url = f"https://prompts.example.com/api/{algorithm}/v1/{SESSION}"
+    plain = await (await public.get(f"{one}/prompt")).json()
     assert plain["online_url"] == plain["proxy_url"] == url
-    bound = await (await public.get(f"{ONE}/prompt?correlation_id=trace_7")).json()
+    bound = await (await public.get(f"{one}/prompt?correlation_id=trace_7")).json()
     assert bound["online_url"] == f"{url}/trace_7"
     assert bound["chat_completions_url"] == f"{url}/trace_7/chat/completions"
 
 
 @pytest.mark.parametrize("correlation_id", ["a%2Fb", "..", "a%20b", "x" * 129, "%C3%A9"])
-async def test_a_correlation_id_that_would_break_the_url_is_refused(client, correlation_id):
-    answer = await client.get(f"{ONE}/prompt?correlation_id={correlation_id}")
+async def test_a_correlation_id_that_would_break_the_url_is_refused(client, correlation_id, one):
+    answer = await client.get(f"{one}/prompt?correlation_id={correlation_id}")
     assert answer.status == 400
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("GET", ""),
-        ("GET", "/prompt"),
-        ("GET", "/export"),
-        ("POST", "/pause"),
-        ("POST", "/resume"),
-        ("POST", "/cancel"),
-        ("POST", "/unpin"),
-        ("POST", "/rollback"),
-        ("POST", "/pin"),
-        ("POST", "/reward"),
-    ],
-)
-async def test_an_unknown_session_is_not_found(client, method, path):
-    body = {"rollout_id": "r1", "reward_info": {"score": 1}, "candidate_id": "cand_a"}
-    answer = await client.request(method, f"{BASE}/nobody{path}", json=body)
+ROUTES = [
+    ("GET", ""),
+    ("GET", "/prompt"),
+    ("GET", "/export"),
+    ("POST", "/pause"),
+    ("POST", "/resume"),
+    ("POST", "/cancel"),
+    ("POST", "/unpin"),
+    ("POST", "/rollback"),
+    ("POST", "/pin"),
+    ("POST", "/reward"),
+]
+ANY_BODY = {"rollout_id": "r1", "reward_info": {"score": 1}, "candidate_id": "cand_a"}
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_an_unknown_session_is_not_found(client, method, path, base):
+    answer = await client.request(method, f"{base}/nobody{path}", json=ANY_BODY)
     assert answer.status == 404
     assert "nobody" in (await answer.json())["detail"]
 
 
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_a_session_of_the_other_algorithm_is_not_here_and_the_answer_says_where(
+    client, loop, method, path, one
+):
+    [other] = [elsewhere for elsewhere in PATHS.values() if not one.startswith(elsewhere)]
+    answer = await client.request(method, f"{other}/{SESSION}{path}", json=ANY_BODY)
+    assert answer.status == 404
+    assert one in (await answer.json())["detail"]
+    assert (loop.backend.commands, loop.backend.counted) == ([], 0)
+
+
+async def test_a_list_holds_the_sessions_of_its_own_algorithm(client, loop, base):
+    [other] = [elsewhere for elsewhere in PATHS.values() if elsewhere != base]
+    assert await (await client.get(other)).json() == {"sessions": []}
+    await client.post(other, json={"config_body": {}, "session_id": "theirs"})
+    for path, session in ((base, SESSION), (other, "theirs")):
+        listed = (await (await client.get(path)).json())["sessions"]
+        assert [one["session_id"] for one in listed] == [session]
+
+
 @pytest.mark.parametrize("body", [None, b"", b"{}", b'{"why": "lunch"}'])
-async def test_commands_need_no_body(client, loop, body):
+async def test_commands_need_no_body(client, loop, body, one):
     for action, status in (("pause", "paused"), ("resume", "started"), ("rollback", "started")):
-        answer = await client.post(f"{ONE}/{action}", data=body)
+        answer = await client.post(f"{one}/{action}", data=body)
         assert (answer.status, (await answer.json())["status"]) == (200, status)
     assert [action for _, action, _ in loop.backend.commands] == ["pause", "resume", "rollback"]
 
 
-async def test_pin_names_a_candidate(client, loop):
-    assert (await client.post(f"{ONE}/pin", json={"candidate_id": "cand_a"})).status == 200
-    assert (await client.post(f"{ONE}/unpin")).status == 200
+async def test_pin_names_a_candidate(client, loop, one):
+    assert (await client.post(f"{one}/pin", json={"candidate_id": "cand_a"})).status == 200
+    assert (await client.post(f"{one}/unpin")).status == 200
     assert loop.backend.commands == [
         (SESSION, "pin", {"candidate_id": "cand_a"}),
         (SESSION, "unpin", {}),
     ]
     for body in ({}, {"candidate_id": ""}, {"candidate_id": 7}):
-        assert (await client.post(f"{ONE}/pin", json=body)).status == 400
+        assert (await client.post(f"{one}/pin", json=body)).status == 400
 
 
-async def test_a_cancelled_session_obeys_no_more(client):
-    assert (await client.post(f"{ONE}/cancel", json={})).status == 200
-    assert (await client.post(f"{ONE}/resume", json={})).status == 409
+async def test_a_cancelled_session_obeys_no_more(client, one):
+    assert (await client.post(f"{one}/cancel", json={})).status == 200
+    assert (await client.post(f"{one}/resume", json={})).status == 409
 
 
-async def test_the_prompt_can_be_taken_away(client):
-    assert (await (await client.get(f"{ONE}/export")).json())["candidate_id"] == "cand_a"
-    chosen = await client.get(f"{ONE}/export?candidate_id=cand_b")
+async def test_the_prompt_can_be_taken_away(client, one):
+    assert (await (await client.get(f"{one}/export")).json())["candidate_id"] == "cand_a"
+    chosen = await client.get(f"{one}/export?candidate_id=cand_b")
     assert (await chosen.json())["candidate_id"] == "cand_b"
 
 
@@ -147,8 +182,8 @@ def reward(score=1.0, rollout_id="r1", **fields):
     return {"rollout_id": rollout_id, "reward_info": {"score": score}} | fields
 
 
-async def test_a_reward_is_visible_when_it_is_answered(client, loop):
-    answer = await client.post(f"{ONE}/reward", json=reward(0.75))
+async def test_a_reward_is_visible_when_it_is_answered(client, loop, one):
+    answer = await client.post(f"{one}/reward", json=reward(0.75))
     assert answer.status == 200
     assert await answer.json() == {
         "status": "started",
@@ -157,7 +192,7 @@ async def test_a_reward_is_visible_when_it_is_answered(client, loop):
         "candidate_id": "cand_a",
         "reward_count": 1,
     }
-    assert (await (await client.get(ONE)).json())["reward_count"] == 1
+    assert (await (await client.get(one)).json())["reward_count"] == 1
     assert loop.backend.values() == {"r1": 0.75}
     assert await loop.store.due_rewards(float("inf"), 10) == []
 
@@ -174,85 +209,85 @@ async def test_a_reward_is_visible_when_it_is_answered(client, loop):
         ({"correct": False}, 0.0),
     ],
 )
-async def test_the_number_is_found_in_the_published_places(client, loop, info, value):
-    answer = await client.post(f"{ONE}/reward", json={"rollout_id": "r1", "reward_info": info})
+async def test_the_number_is_found_in_the_published_places(client, loop, info, value, one):
+    answer = await client.post(f"{one}/reward", json={"rollout_id": "r1", "reward_info": info})
     assert answer.status == 200
     assert loop.backend.values() == {"r1": value}
 
 
-async def test_words_are_kept_for_the_proposer(client, loop):
+async def test_words_are_kept_for_the_proposer(client, loop, one):
     info = {"score": 1, "feedback": "crisp", "comment": "crisp", "details": {"feedback": "short"}}
     body = {"rollout_id": "r1", "reward_info": info, "metadata": {"feedback": "polite", "x": 1}}
-    assert (await client.post(f"{ONE}/reward", json=body)).status == 200
+    assert (await client.post(f"{one}/reward", json=body)).status == 200
     assert loop.backend.ledger[SESSION, "r1"].comments == ("crisp\nshort\npolite",)
 
 
-async def test_the_rollout_id_goes_before_the_sessions_own_correlation_id(client, loop):
-    await client.post(f"{ONE}/reward", json=reward(rollout_id="r2", correlation_id="r1"))
-    await client.post(f"{ONE}/reward", json={"correlation_id": "r1", "reward_info": {"score": 0.5}})
+async def test_the_rollout_id_goes_before_the_sessions_own_correlation_id(client, loop, one):
+    await client.post(f"{one}/reward", json=reward(rollout_id="r2", correlation_id="r1"))
+    await client.post(f"{one}/reward", json={"correlation_id": "r1", "reward_info": {"score": 0.5}})
     assert loop.backend.values() == {"r2": 1.0, "r1": 0.5}
 
 
-async def test_the_same_request_again_counts_once(client, loop):
+async def test_the_same_request_again_counts_once(client, loop, one):
     for _ in range(3):
-        answer = await client.post(f"{ONE}/reward", json=reward(0.5, metadata={"a": 1, "b": 2}))
+        answer = await client.post(f"{one}/reward", json=reward(0.5, metadata={"a": 1, "b": 2}))
         assert (answer.status, (await answer.json())["reward_count"]) == (200, 1)
         loop.clock.forward(1)
     reordered = reward(0.5, metadata={"b": 2, "a": 1})
-    assert (await client.post(f"{ONE}/reward", json=reordered)).status == 200
+    assert (await client.post(f"{one}/reward", json=reordered)).status == 200
     assert loop.backend.counted == 1
     assert len(await loop.store.events_of(SESSION, "r1")) == 1
 
 
-async def test_a_later_reward_replaces_the_earlier_one_there_and_back(client, loop):
+async def test_a_later_reward_replaces_the_earlier_one_there_and_back(client, loop, one):
     for score in (0.2, 0.9, 0.2):
-        answer = await client.post(f"{ONE}/reward", json=reward(score))
+        answer = await client.post(f"{one}/reward", json=reward(score))
         assert (await answer.json())["reward_count"] == 1
         assert loop.backend.values() == {"r1": score}
         loop.clock.forward(1)
 
 
-async def test_a_reward_joins_what_users_said(client, loop):
+async def test_a_reward_joins_what_users_said(client, loop, one):
     await loop.intake.accept([event("e1", "r1", score=0.0, actor="ann")])
-    await client.post(f"{ONE}/reward", json=reward(1.0))
+    await client.post(f"{one}/reward", json=reward(1.0))
     assert loop.backend.values() == {"r1": 0.5}
 
 
-async def test_stop_counts_the_reward_and_ends_the_session(client, loop):
-    answer = await client.post(f"{ONE}/reward", json=reward(1.0, stop=True))
+async def test_stop_counts_the_reward_and_ends_the_session(client, loop, one):
+    answer = await client.post(f"{one}/reward", json=reward(1.0, stop=True))
     ended = await answer.json()
     assert (answer.status, ended["status"], ended["reward_count"]) == (200, "completed", 1)
-    again = await client.post(f"{ONE}/reward", json=reward(1.0, stop=True))
+    again = await client.post(f"{one}/reward", json=reward(1.0, stop=True))
     assert (again.status, await again.json()) == (200, ended), "a retry gets the same answer"
-    other = await client.post(f"{ONE}/reward", json=reward(1.0, rollout_id="r2"))
+    other = await client.post(f"{one}/reward", json=reward(1.0, rollout_id="r2"))
     assert other.status == 409
     assert "completed" in (await other.json())["detail"]
     assert loop.backend.counted == 1
 
 
-async def test_a_session_that_is_cancelled_counts_nothing_and_stores_nothing(client, loop):
-    await client.post(f"{ONE}/cancel")
+async def test_a_session_that_is_cancelled_counts_nothing_and_stores_nothing(client, loop, one):
+    await client.post(f"{one}/cancel")
     before = await loop.store.counts()
-    assert (await client.post(f"{ONE}/reward", json=reward())).status == 409
+    assert (await client.post(f"{one}/reward", json=reward())).status == 409
     assert await loop.store.counts() == before
 
 
-async def test_a_paused_session_still_counts(client):
-    await client.post(f"{ONE}/pause")
-    answer = await client.post(f"{ONE}/reward", json=reward())
+async def test_a_paused_session_still_counts(client, one):
+    await client.post(f"{one}/pause")
+    answer = await client.post(f"{one}/reward", json=reward())
     assert (await answer.json())["reward_count"] == 1
 
 
-async def test_an_optimiser_that_is_away_gets_the_reward_later(client, loop):
+async def test_an_optimiser_that_is_away_gets_the_reward_later(client, loop, one):
     loop.backend.before = lambda _rewards: Unavailable("busy")
-    answer = await client.post(f"{ONE}/reward", json=reward())
+    answer = await client.post(f"{one}/reward", json=reward())
     assert answer.status == 503
     loop.backend.before = lambda _rewards: RuntimeError("a bug")
-    assert (await client.post(f"{ONE}/reward", json=reward())).status == 503
+    assert (await client.post(f"{one}/reward", json=reward())).status == 503
     loop.backend.before = lambda _rewards: None
     await loop.drain()
     assert loop.backend.values() == {"r1": 1.0}
-    answer = await client.post(f"{ONE}/reward", json=reward())
+    answer = await client.post(f"{one}/reward", json=reward())
     assert (answer.status, (await answer.json())["reward_count"]) == (200, 1)
     assert loop.backend.counted == 1
 
@@ -269,7 +304,8 @@ BAD = [
     ({"reward_info": {"outcome_reward": -1}, "rollout_id": "r1"}, 400, "0..1"),
     ({"reward_info": {"outcome_objectives": {"reward": []}}, "rollout_id": "r1"}, 400, "number"),
     ({"reward_info": {"score": 1}}, 400, "rollout_id"),
-    ({"reward_info": {"score": 1}, "candidate_id": "cand_a"}, 400, "rollout_id"),
+    ({"reward_info": {"score": 1}, "candidate_id": "nobody"}, 404, "unknown candidate_id"),
+    ({"reward_info": {"score": 1}, "candidate_id": "cand_b"}, 409, "no rollout without a reward"),
     (reward(rollout_id=7), 400, "rollout_id"),
     (reward(rollout_id="a/b"), 400, "rollout_id"),
     (reward(candidate_id=3), 400, "candidate_id"),
@@ -280,12 +316,11 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("body", "status", "says"), BAD)
-async def test_a_bad_reward_is_refused_in_words_and_nothing_is_stored(
-    client, loop, body, status, says
-):
+@pytest.mark.parametrize("case", BAD)
+async def test_a_bad_reward_is_refused_in_words_and_nothing_is_stored(client, loop, case, one):
+    body, status, says = case
     before = await loop.store.counts()
-    answer = await client.post(f"{ONE}/reward", json=body)
+    answer = await client.post(f"{one}/reward", json=body)
     assert answer.status == status
     problem = await answer.json()
     assert says in problem["detail"]
@@ -294,20 +329,20 @@ async def test_a_bad_reward_is_refused_in_words_and_nothing_is_stored(
     assert loop.backend.counted == 0
 
 
-async def test_a_rollout_of_another_session_is_not_found(client, loop):
+async def test_a_rollout_of_another_session_is_not_found(client, loop, one):
     await loop.rollout("elsewhere", "bank")
-    assert (await client.post(f"{ONE}/reward", json=reward(rollout_id="elsewhere"))).status == 404
+    assert (await client.post(f"{one}/reward", json=reward(rollout_id="elsewhere"))).status == 404
 
 
-async def test_the_same_rollout_id_in_two_sessions_is_no_ambiguity_here(client, loop):
+async def test_the_same_rollout_id_in_two_sessions_is_no_ambiguity_here(client, loop, one):
     await loop.rollout("r1", "bank")
-    assert (await client.post(f"{ONE}/reward", json=reward())).status == 200
+    assert (await client.post(f"{one}/reward", json=reward())).status == 200
     [stored] = await loop.store.events_of(SESSION, "r1")
     assert isinstance(stored, FeedbackEvent)
     assert (stored.source, stored.actor) == ("session-api", "session-api")
 
 
-async def test_all_of_it_needs_a_key_where_keys_are_configured(loop, aiohttp_client):
+async def test_all_of_it_needs_a_key_where_keys_are_configured(loop, aiohttp_client, one):
     settings = Settings(server=Server(api_keys=("secret-key",)))
     client = await aiohttp_client(application(loop, settings))
     for route in client.app.router.routes():
@@ -316,5 +351,5 @@ async def test_all_of_it_needs_a_key_where_keys_are_configured(loop, aiohttp_cli
             answer = await client.request(route.method, path.replace("{action}", "pause"))
             assert answer.status == 401, path
     for headers in ({"Authorization": "Bearer secret-key"}, {"X-API-Key": "secret-key"}):
-        assert (await client.get(ONE, headers=headers)).status == 200
+        assert (await client.get(one, headers=headers)).status == 200
     assert loop.backend.commands == []

@@ -24,10 +24,12 @@ class StaticBackend:
         *,
         session: str = "s1",
         wildcards: Sequence[Wildcard] = (),
+        algorithm: str = "gepa",
     ) -> None:
         self.baseline = Pattern.parse(baseline, wildcards)
         self.candidates = dict(candidates or {BASELINE: baseline})
         self.sessions = {session}
+        self.algorithm = algorithm
         self.closed: set[str] = set()
         self.selected: list[tuple[str, str]] = []
         self.fail: Exception | None = None
@@ -70,12 +72,15 @@ class StaticBackend:
             text=self.candidates[assignment.candidate_id],
             mode=Mode.BASELINE if is_baseline else Mode.OPTIMIZED,
             stored=self.stored() if is_new and self.stored else None,
+            algorithm=self.algorithm,
         )
 
     async def report(self, session_id: str, rewards: Sequence[Reward]) -> list[Receipt]:
         raise AssertionError("the request path does not report")
 
-    async def create(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    async def create(
+        self, request: Mapping[str, Any], algorithm: str | None = None
+    ) -> dict[str, Any]:
         raise AssertionError("the request path does not create")
 
     async def status(self, session_id: str) -> dict[str, Any]:

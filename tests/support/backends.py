@@ -28,10 +28,12 @@ FAILURES = 12
 """Enough of them, with a word from the user, for a proposal to be due."""
 
 
-def create_request(session_id: str | None = SESSION, **gepa: Any) -> dict[str, Any]:
-    """A create request of the published API."""
+def create_request(
+    session_id: str | None = SESSION, algorithm: str = "gepa", **keys: Any
+) -> dict[str, Any]:
+    """A create request of the published API, with keys of the algorithm's own section."""
     prompt = {"messages": [{"role": "system", "pattern": SYSTEM}]}
-    section = {"algorithm": "gepa", "initial_prompt": prompt, "gepa": gepa}
+    section = {"algorithm": algorithm, "initial_prompt": prompt, algorithm: keys}
     named = {"session_id": session_id} if session_id is not None else {}
     return {**named, "config_body": {"prompt_learning": section}}
 
@@ -62,6 +64,8 @@ class Place:
 
     backend: Backend
     another: Callable[[], Backend]
+    algorithm: str = "gepa"
+    """Of the session."""
     left: list[Backend] = field(default_factory=list)
     """Backends that were left as a crash leaves them, to be closed in the end."""
 

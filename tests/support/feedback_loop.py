@@ -52,10 +52,14 @@ class Loop:
         )
 
     async def rollout(
-        self, rollout_id: str, session_id: str = SESSION, completion_id: str | None = None
+        self,
+        rollout_id: str,
+        session_id: str = SESSION,
+        completion_id: str | None = None,
+        candidate_id: str = "cand_a",
     ) -> None:
         """A conversation that was served, with one settled turn if it has a completion id."""
-        given = Assignment(session_id, rollout_id, "cand_a", 0.5, 1, 0, self.clock.now)
+        given = Assignment(session_id, rollout_id, candidate_id, 0.5, 1, 0, self.clock.now)
         assert await self.store.record_assignment(given)
         if completion_id is not None:
             turn_id = f"{session_id}/{rollout_id}/{completion_id}"

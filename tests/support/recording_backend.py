@@ -20,8 +20,10 @@ def never(_rewards: Sequence[Reward]) -> Exception | None:
 
 
 class RecordingBackend:
-    def __init__(self, *session_ids: str) -> None:
+    def __init__(self, *session_ids: str, algorithm: str = "gepa") -> None:
         self.status_of = dict.fromkeys(session_ids, "started")
+        self.algorithm_of = dict.fromkeys(session_ids, algorithm)
+        self.candidates = ["baseline", "cand_a", "cand_b"]
         self.ledger: dict[tuple[str, str], Reward] = {}
         self.counted = 0
         """How many (rollout, revision) pairs were counted."""
@@ -66,14 +68,18 @@ class RecordingBackend:
         """What each rollout counts for."""
         return {rollout: reward.value for (_, rollout), reward in self.ledger.items()}
 
-    async def create(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    async def create(
+        self, request: Mapping[str, Any], algorithm: str | None = None
+    ) -> dict[str, Any]:
         if "config_body" not in request:
             raise InvalidRequest("give config_body", param="config_body")
         self.created.append(dict(request))
         session_id = request.get("session_id") or f"session-{len(self.created)}"
         self.status_of.setdefault(session_id, "started")
+        self.algorithm_of.setdefault(session_id, algorithm or "gepa")
         return {
             "session_id": session_id,
+            "algorithm": self.algorithm_of[session_id],
             "job_id": "pl_0123456789abcdef",
             "status": "started",
             "mode": "online",
@@ -84,15 +90,21 @@ class RecordingBackend:
         self._know(session_id)
         rewards = [r for (of, _), r in self.ledger.items() if of == session_id]
         return {
-            "session_id": session_id,
-            "status": self.status_of[session_id],
+            **self._short(session_id),
             "rollout_count": len(rewards),
             "reward_count": len([r for r in rewards if r.value is not None]),
-            "candidates": [],
+            "candidates": [{"candidate_id": candidate} for candidate in self.candidates],
         }
 
     async def sessions(self) -> list[dict[str, Any]]:
-        return [{"session_id": of, "status": status} for of, status in self.status_of.items()]
+        return [self._short(session_id) for session_id in self.status_of]
+
+    def _short(self, session_id: str) -> dict[str, Any]:
+        return {
+            "session_id": session_id,
+            "algorithm": self.algorithm_of[session_id],
+            "status": self.status_of[session_id],
+        }
 
     async def command(
         self, session_id: str, action: str, arguments: Mapping[str, Any]

@@ -20,6 +20,7 @@ from sidecar.cli import main
 
 ROOT = Path(__file__).parents[2]
 BASE = "/api/prompt-learning/online/gepa/sessions"
+MIPRO = BASE.replace("gepa", "mipro")
 STATUS = {
     "session_id": "tutor",
     "status": "started",
@@ -58,9 +59,12 @@ class Api:
         self.calls.append(
             (request.method, request.path_qs, await request.text(), dict(request.headers))
         )
-        if request.path.startswith(f"{BASE}/gone"):
+        name = request.path.rpartition("/sessions/")[2]
+        if name.startswith("gone") or (name.startswith("grid") and request.path.startswith(BASE)):
             problem = {"title": "Not Found", "status": 404, "detail": "there is no session 'gone'"}
             return web.json_response(problem, status=404)
+        if request.path == MIPRO:
+            return web.json_response({"sessions": []})
         if request.path.startswith(f"{BASE}/odd"):
             return web.Response(status=502, text="<h1>Bad gateway</h1>")
         if request.path.endswith("/export"):
@@ -102,6 +106,12 @@ async def test_list_is_a_table(api, run):
     head, line = out.splitlines()
     assert head.startswith("session  status   rollouts  rewards  candidates  incumbent  best")
     assert line.split() == ["tutor", "started", "120", "40", "2", "baseline", "cand_1"]
+
+
+async def test_a_session_of_the_other_algorithm_is_found(api, run):
+    code, *_ = await run("sessions", "pause", "grid", "--url", api.url)
+    assert code == 0
+    assert [call[1] for call in api.calls] == [f"{BASE}/grid/pause", f"{MIPRO}/grid/pause"]
 
 
 async def test_show_has_candidates_and_events(api, run):
@@ -175,8 +185,8 @@ async def test_nobody_there_is_one_line(run):
 async def test_the_key_comes_from_flag_or_environment(api, run, monkeypatch):
     monkeypatch.setenv("SIDECAR_URL", api.url)
     monkeypatch.setenv("SIDECAR_KEY", "from-environment")
-    await run("sessions", "list")
-    await run("sessions", "list", "--key", "from-flag")
+    await run("sessions", "show", "tutor")
+    await run("sessions", "show", "tutor", "--key", "from-flag")
     sent = [headers["Authorization"] for *_, headers in api.calls]
     assert sent == ["Bearer from-environment", "Bearer from-flag"]
 
@@ -184,8 +194,8 @@ async def test_the_key_comes_from_flag_or_environment(api, run, monkeypatch):
 async def test_the_settings_key_goes_to_the_settings_address_only(api, run, monkeypatch):
     monkeypatch.setenv("SIDECAR_SERVER__PORT", str(api.port))
     monkeypatch.setenv("SIDECAR_SERVER__API_KEYS", "ours")
-    await run("sessions", "list")
-    await run("sessions", "list", "--url", api.url)
+    await run("sessions", "show", "tutor")
+    await run("sessions", "show", "tutor", "--url", api.url)
     sent = [headers.get("Authorization") for *_, headers in api.calls]
     assert sent == ["Bearer ours", None]
 

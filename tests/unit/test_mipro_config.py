@@ -68,6 +68,11 @@ def test_what_is_stored_is_what_was_parsed():
     assert MiproConfig.load({**parsed.dump(), "of_tomorrow": 1}) == parsed
 
 
+def test_a_spending_limit_that_nobody_would_keep_is_refused():
+    with pytest.raises(InvalidRequest, match="online_proposer_max_candidates"):
+        parse(body(max_spend_usd=3))
+
+
 def test_the_hosted_storage_s_keys_are_named_as_unused():
     names = ("meta_model_name", "online_event_shard_size", "online_snapshot_max_events")
     assert parse(body(**dict.fromkeys(names, 1))).unused == names

@@ -42,14 +42,26 @@ def test_messages_are_taken_in_their_declared_order():
     assert parse(config).baseline == "early"
 
 
-def test_a_full_proposer_url_becomes_its_base():
-    assert (
-        parse(body(proposer_url="http://h/v1/chat/completions")).proposer.base_url == "http://h/v1"
-    )
+@pytest.mark.parametrize("path", ["", "/", "/chat/completions", "/responses"])
+def test_a_full_proposer_url_becomes_its_base(path):
+    assert parse(body(proposer_url=f"http://h/v1{path}")).proposer.base_url == "http://h/v1"
 
 
 def test_offline_keys_are_named_as_unused():
-    assert parse(body(archive={"size": 3})).unused == ("archive",)
+    given = body(archive={"size": 3})
+    given["prompt_learning"]["verifier"] = {"enabled": False}
+    assert parse(given).unused == ("archive", "verifier")
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [{"termination_config": {"max_cost_usd": 1}}, {"gepa": {"token": {"max_spend_usd": 1}}}],
+)
+def test_a_limit_that_nobody_would_keep_is_refused(limit):
+    given = body()
+    given["prompt_learning"] |= limit
+    with pytest.raises(InvalidRequest, match="online_proposer_max_candidates"):
+        parse(given)
 
 
 def test_dotted_overrides_reach_into_the_config():

@@ -1,0 +1,40 @@
+"""Parameters: those of the paths by name, and what several queries share."""
+
+from sidecar.api.openapi.model import Parameter, integer, ref, text
+from sidecar.api.openapi.schemas_common import CANDIDATE, ROLLOUT, SESSION
+from sidecar.api.scope import ALGORITHMS
+
+IN_PATHS = {
+    one.name: one
+    for one in (
+        Parameter(
+            "algorithm", "path", "Of the session.", text(enum=list(ALGORITHMS)), ALGORITHMS[0]
+        ),
+        Parameter("session_id", "path", "The session.", ref("SessionId"), SESSION),
+        Parameter("system_id", "path", "The session's id.", ref("SessionId"), SESSION),
+        Parameter(
+            "correlation_id",
+            "path",
+            "The conversation. `v1` stands for none: it is what OpenAI clients add.",
+            ref("CorrelationId"),
+            ROLLOUT,
+        ),
+        Parameter("candidate_id", "path", "The candidate.", ref("CandidateId"), CANDIDATE),
+        Parameter("job_id", "path", "The job.", text(minLength=1), "pl_0123456789abcdef"),
+        Parameter("file_id", "path", "Any id.", text(minLength=1), "file_1"),
+    )
+}
+"""Every name that stands in a path."""
+
+
+def query(
+    name: str, description: str, schema: dict[str, object], example: object = None
+) -> Parameter:
+    """An optional parameter of a query."""
+    return Parameter(name, "query", description, schema, example)
+
+
+def limit(default: int, most: int) -> Parameter:
+    """How many to answer with."""
+    schema = integer(minimum=1, maximum=most, default=default)
+    return query("limit", "How many at most.", schema)

@@ -1,0 +1,40 @@
+"""Feedback from users, and what could not be counted of it."""
+
+from sidecar.api.feedback import LISTED, MOST_LISTED
+from sidecar.api.openapi.model import Body, Group, Operation, ref
+from sidecar.api.openapi.parameters import limit
+from sidecar.api.openapi.replies import DETAILS, done
+from sidecar.api.openapi.schemas_common import ROLLOUT, SESSION
+
+_OPERATIONS = (
+    Operation(
+        "POST",
+        "/feedback",
+        "send_feedback",
+        "Say what users thought of an answer",
+        DETAILS.replies(
+            done("FeedbackAnswer", "Stored, all of it."), 400, 409, 413, 422, 503, status=202
+        ),
+        "Each event says what it is about and what was said. An event id that came before with "
+        "other content is a conflict.",
+        body=Body(ref("Feedback"), {"rollout_id": ROLLOUT, "thumbs": "up", "comment": "Thanks!"}),
+    ),
+    Operation(
+        "GET",
+        "/feedback/dead-letters",
+        "list_dead_letters",
+        "Rewards that were given up, oldest first",
+        DETAILS.replies(done("DeadLetters"), 400, 503),
+        parameters=(limit(LISTED, MOST_LISTED),),
+    ),
+    Operation(
+        "POST",
+        "/feedback/dead-letters/replay",
+        "replay_dead_letter",
+        "Try one of them again",
+        DETAILS.replies(done("Replayed", "It will be."), 400, 404, 413, 422, 503, status=202),
+        body=Body(ref("Replay"), {"session_id": SESSION, "rollout_id": ROLLOUT}),
+    ),
+)
+
+GROUP = Group("Feedback", "Rewards by another way: whatever users say, as it comes.", _OPERATIONS)

@@ -1,0 +1,118 @@
+"""Sessions: create, look at, reward, steer, export."""
+
+from sidecar.api.openapi.model import Body, Group, Operation, ref
+from sidecar.api.openapi.parameters import query
+from sidecar.api.openapi.replies import DETAIL, done
+from sidecar.api.openapi.schemas_common import CANDIDATE, ROLLOUT, SESSION
+from sidecar.api.openapi.schemas_config import EXAMPLE
+
+_ALL = "/api/prompt-learning/online/{algorithm}/sessions"
+_ONE = _ALL + "/{session_id}"
+
+CREATE = Body(ref("CreateSession"), {"session_id": SESSION, "config_body": EXAMPLE, "metadata": {}})
+REWARD = Body(
+    ref("RewardRequest"),
+    {"rollout_id": ROLLOUT, "reward_info": {"score": 0.85, "feedback": "Too long."}},
+)
+_ANY_OBJECT = Body({"type": "object"}, {}, required=False)
+
+_COMMANDS = {
+    "pause": ("Propose no more; calls and rewards go on", ""),
+    "resume": ("Propose again", ""),
+    "cancel": (
+        "End the session for good",
+        "Its calls are served with the baseline from now on. It cannot be resumed.",
+    ),
+    "unpin": ("Take back a pin", ""),
+    "rollback": (
+        "Serve the baseline by default again",
+        "What was promoted loses its place and has to prove itself anew.",
+    ),
+}
+
+CORRELATION = query(
+    "correlation_id", "A conversation that the URLs are to hold.", ref("CorrelationId"), ROLLOUT
+)
+
+
+def _command(action: str, summary: str, description: str) -> Operation:
+    return Operation(
+        "POST",
+        f"{_ONE}/{action}",
+        f"{action}_session",
+        summary,
+        DETAIL.replies(done("SessionState", "The session after it."), 400, 404, 409, 413, 503),
+        description,
+        body=_ANY_OBJECT,
+    )
+
+
+_OPERATIONS = (
+    Operation(
+        "POST",
+        _ALL,
+        "create_session",
+        "Create a session, or find the one of that id",
+        DETAIL.replies(done("CreatedSession", "The session."), 400, 413, 503),
+        "An existing session keeps the config that it has. `session_id` must not be `v1`.",
+        body=CREATE,
+    ),
+    Operation(
+        "GET",
+        _ALL,
+        "list_sessions",
+        "All sessions of the algorithm",
+        DETAIL.replies(done("Sessions")),
+    ),
+    Operation(
+        "GET",
+        _ONE,
+        "get_session",
+        "A session, its candidates and what they earned",
+        DETAIL.replies(done("SessionState"), 404),
+    ),
+    Operation(
+        "GET",
+        _ONE + "/prompt",
+        "get_prompt_urls",
+        "Where to send the session's calls",
+        DETAIL.replies(done("PromptUrls"), 400, 404),
+        parameters=(CORRELATION,),
+    ),
+    Operation(
+        "POST",
+        _ONE + "/reward",
+        "reward_session",
+        "Give a rollout its reward",
+        DETAIL.replies(
+            done("RewardAnswer", "It is counted, and shows in the status."),
+            *(400, 404, 409, 413, 503),
+        ),
+        "The same request sent again right away is the same reward, as long as it names the "
+        "rollout. A later one for the same rollout takes its place.",
+        body=REWARD,
+    ),
+    Operation(
+        "GET",
+        _ONE + "/export",
+        "export_prompt",
+        "A prompt to keep",
+        DETAIL.replies(done("Export"), 404),
+        "The best one that is proven, unless another is named.",
+        parameters=(query("candidate_id", "Which one.", ref("CandidateId"), CANDIDATE),),
+    ),
+    Operation(
+        "POST",
+        _ONE + "/pin",
+        "pin_candidate",
+        "Serve one candidate, whatever the evidence",
+        DETAIL.replies(done("SessionState", "The session after it."), 400, 404, 409, 413, 503),
+        "Until it is unpinned.",
+        body=Body(ref("Pin"), {"candidate_id": CANDIDATE}),
+    ),
+    *(_command(action, *words) for action, words in _COMMANDS.items()),
+)
+
+GROUP = Group(
+    "Sessions", "A session is one prompt of an application that is being made better.", _OPERATIONS
+)

@@ -1,0 +1,203 @@
+"""Jobs, systems, keys, files, model calls and health."""
+
+from sidecar.api.env_keys import ALGORITHM
+from sidecar.api.keys import MAX_HOURS
+from sidecar.api.openapi.model import (
+    Json,
+    anything,
+    array,
+    boolean,
+    integer,
+    nullable,
+    number,
+    one_given,
+    record,
+    ref,
+    text,
+)
+from sidecar.api.openapi.schemas_session import COUNT, TIME, UNIT
+from sidecar.api.scope import ALGORITHMS
+
+_JOB_STATUSES = ["running", "paused", "succeeded", "cancelled"]
+
+_KINDS = [f"{name}_online" for name in ALGORITHMS]
+
+_JOBS: dict[str, Json] = {
+    "JobRequest": record(
+        {
+            "config_body": ref("ConfigBody", "With `mode` `online` in the algorithm's section."),
+            "prompt_learning": ref("PromptLearning", "In place of `config_body`."),
+            "policy_optimization": ref("PromptLearning", "In place of `config_body`."),
+            "algorithm": nullable(text("The same as in the config.", enum=list(ALGORITHMS))),
+            "overrides": nullable(record({}, "As in a session's create request.")),
+            "metadata": nullable(record({}, "Kept, and shown again.")),
+            "auto_start": boolean("Online jobs begin at once.", enum=[True]),
+        },
+        "An online job, which is a session.",
+        **one_given("config_body", "prompt_learning", "policy_optimization"),
+    ),
+    "Job": record(
+        {
+            "job_id": text("`pl_` and 16 hex digits."),
+            "session_id": ref("SessionId"),
+            "algorithm": text(enum=list(ALGORITHMS)),
+            "status": text("By its session's status.", enum=_JOB_STATUSES),
+            "metadata": record(
+                {}, "As given, with `{algorithm}_system_id` and `{algorithm}_proxy_url`."
+            ),
+            "events": array(ref("SystemEvent"), "When `include_events` is true."),
+            "snapshot": ref("SystemState", "When `include_snapshot` is true."),
+        },
+        "A job; most fields of its session's status stand here too.",
+        require="job_id session_id algorithm status",
+    ),
+}
+
+_SYSTEMS: dict[str, Json] = {
+    "InitSystem": record(
+        {
+            "system_id": ref("SessionId"),
+            "org_id": nullable(text("Kept in the metadata.")),
+            "config": ref("ConfigBody"),
+        },
+        require="system_id config",
+    ),
+    "SystemReport": record(
+        {
+            "status": nullable(text("`reward`, which needs the reward, `done`, or any other.")),
+            "rollout_id": nullable(ref("CorrelationId")),
+            "candidate_id": nullable(text("The candidate that served it.")),
+            "reward": nullable(UNIT),
+        },
+        "A rollout's progress; with a reward, that is counted.",
+    ),
+    "SystemReported": record(
+        {
+            "system_id": ref("SessionId"),
+            "status": ref("SessionStatus"),
+            "rollout_id": nullable(text()),
+            "candidate_id": nullable(text("The one that served the rollout, if it was rewarded.")),
+            "reward_count": COUNT,
+        },
+        require="system_id status rollout_id candidate_id reward_count",
+    ),
+    "SystemState": record(
+        {
+            "system_id": ref("SessionId"),
+            "candidates": record({}, "By id.", additionalProperties=ref("Candidate")),
+            "archived_candidates": array(ref("Candidate"), "GEPA: those that were retired."),
+            "attempted_candidates": array(ref("ScoredCandidate"), "MIPRO: with any reward."),
+            "optimized_candidates": array(ref("ScoredCandidate"), "MIPRO: proven better."),
+        },
+        "The session's status, with its candidates by id.",
+        require="system_id candidates",
+        allOf=[ref("SessionFacts")],
+    ),
+    "SystemEvents": record({"events": array(ref("SystemEvent"))}, require="events"),
+    "SystemCreated": record(
+        {"system_id": ref("SessionId", "The session's id.")},
+        require="system_id",
+        allOf=[ref("CreatedSession")],
+    ),
+    "CreateOnlineSession": record(
+        {
+            "kind": text("That of the path, if it is given.", enum=_KINDS),
+            "system": nullable(record({}, "Kept in the metadata.")),
+        },
+        allOf=[ref("CreateSession")],
+    ),
+    "OnlineSession": record(
+        {"kind": text(enum=_KINDS)},
+        "A created session under the later published names.",
+        require="kind",
+        allOf=[ref("CreatedSession")],
+    ),
+    "Steer": record({"state": text(enum=["paused", "running", "cancelled"])}, require="state"),
+    "CandidatePage": record(
+        {
+            "items": array(ref("ListedCandidate"), "Oldest first."),
+            "next_cursor": nullable(text("Asks for those after the last one.")),
+        },
+        require="items next_cursor",
+    ),
+    "ExportedCandidate": {
+        "description": "A candidate with its text and lineage.",
+        "allOf": [ref("Export"), ref("ListedCandidate")],
+    },
+}
+
+_KEYS: dict[str, Json] = {
+    "DemoKeyRequest": record(
+        {"ttl_hours": number("Hours.", exclusiveMinimum=0, maximum=MAX_HOURS, default=4)}
+    ),
+    "DemoKey": record(
+        {"api_key": text(minLength=1), "expires_at": TIME, "ttl_hours": number()},
+        require="api_key expires_at ttl_hours",
+    ),
+    "PublicKey": record(
+        {
+            "public_key": text("X25519, 32 bytes in base64.", contentEncoding="base64"),
+            "alg": text(enum=[ALGORITHM]),
+        },
+        require="public_key alg",
+    ),
+    "SealedKey": record(
+        {
+            "name": ref("KeyName"),
+            "ciphertext_b64": text("The sealed box.", contentEncoding="base64"),
+        },
+        require="name ciphertext_b64",
+    ),
+    "KeyName": text("Such as `ENVIRONMENT_API_KEY`.", pattern=r"^[A-Za-z0-9_.-]{1,128}$"),
+    "KeptKey": record(
+        {"id": text(), "name": ref("KeyName"), "updated_at": TIME}, require="id name updated_at"
+    ),
+    "KeyPresent": record(
+        {"name": ref("KeyName"), "updated_at": TIME, "present": boolean(enum=[True])},
+        require="name updated_at present",
+    ),
+    "Files": record(
+        {
+            "object": text(enum=["list"]),
+            "data": array(anything("Nothing."), maxItems=0),
+            "has_more": boolean(enum=[False]),
+        },
+        require="object data has_more",
+    ),
+}
+
+_CALLS: dict[str, Json] = {
+    "ChatRequest": record(
+        {
+            "model": text("For the provider, and for routes that ask for one."),
+            "messages": array(ref("Message"), minItems=1),
+            "stream": boolean("Answer with server-sent events."),
+        },
+        "A chat completions request as the provider takes it. All of its fields are passed on.",
+        require="messages",
+    ),
+    "ChatCompletion": record(
+        {
+            "id": text(),
+            "object": text(),
+            "created": integer(),
+            "model": text(),
+            "choices": array(record({"index": integer(), "message": ref("Message")})),
+            "usage": nullable(record({})),
+        },
+        "The provider's answer, as it came.",
+    ),
+}
+
+_HEALTH: dict[str, Json] = {
+    "Health": record({"status": text(enum=["ok", "starting", "draining"])}, require="status"),
+    "HealthParts": record(
+        {
+            "status": text(enum=["ok", "starting", "draining"]),
+            "parts": record({}, "With `?verbose`."),
+        },
+        require="status",
+    ),
+}
+
+SCHEMAS: dict[str, Json] = _JOBS | _SYSTEMS | _KEYS | _CALLS | _HEALTH
