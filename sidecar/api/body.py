@@ -9,6 +9,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from sidecar.errors import InvalidRequest, PayloadTooLarge
 
+CONFIG_BYTES = 1024 * 1024
+"""Most of a request that brings a configuration: its prompt travels with every call."""
+
 _NOT_JSON = (b"NaN", b"Infinity")
 
 

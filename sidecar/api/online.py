@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from sidecar.api.body import read_object
+from sidecar.api.body import CONFIG_BYTES, read_object
 from sidecar.api.guard import Handler, guarded
 from sidecar.api.scope import Scope
 from sidecar.api.session_rewards import SessionRewards
@@ -27,7 +27,7 @@ _ACTIONS = {"paused": "pause", "running": "resume", "cancelled": "cancel"}
 
 def routes(backend: Backend, rewards: SessionRewards, settings: Settings) -> list[web.RouteDef]:
     """The routes of this module; all of them need a key."""
-    found = [web.patch(_STEERED, guarded(_steering(backend, settings), settings))]
+    found = [web.patch(_STEERED, guarded(_steering(backend), settings))]
     for algorithm, path in PATHS.items():
         scope = Scope(backend, algorithm, PATHS)
         shared, one = SessionApi(scope, rewards, settings), path + "/{session_id}"
@@ -45,7 +45,7 @@ def _creating(scope: Scope, settings: Settings) -> Handler:
 
     async def create(request: web.Request) -> web.Response:
         """A session, new or already there, and where to send its calls."""
-        body = await read_object(request, settings.server.max_body_bytes)
+        body = await read_object(request, CONFIG_BYTES)
         if body.get("kind", kind) != kind:
             raise InvalidRequest(f"kind must be {kind!r} on this path", param="kind")
         created = await scope.create({**body, "metadata": _metadata(body)})
@@ -55,10 +55,10 @@ def _creating(scope: Scope, settings: Settings) -> Handler:
     return create
 
 
-def _steering(backend: Backend, settings: Settings) -> Handler:
+def _steering(backend: Backend) -> Handler:
     async def steer(request: web.Request) -> web.Response:
         """Pause, resume or cancel; the status after it."""
-        body = await read_object(request, settings.server.max_body_bytes)
+        body = await read_object(request, CONFIG_BYTES)
         state = body.get("state")
         if not isinstance(state, str) or state not in _ACTIONS:
             raise InvalidRequest(f"state must be one of {', '.join(_ACTIONS)}", param="state")

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from sidecar.api.body import read_object, text_of
+from sidecar.api.body import CONFIG_BYTES, read_object, text_of
 from sidecar.api.guard import guarded
 from sidecar.api.query import flag
 from sidecar.api.scope import ALGORITHMS
@@ -44,11 +44,10 @@ class _JobApi:
     def __init__(self, backend: Backend, settings: Settings) -> None:
         self._backend = backend
         self._settings = settings
-        self._limit = settings.server.max_body_bytes
 
     async def create(self, request: web.Request) -> web.Response:
         """A job, which begins at once, and in its metadata where to send its calls."""
-        body = await read_object(request, self._limit)
+        body = await read_object(request, CONFIG_BYTES)
         config = _config(body)
         algorithm = _online_algorithm(config, text_of(body, "algorithm"))
         if body.get("auto_start", True) is not True:

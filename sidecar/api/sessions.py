@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from sidecar.api.body import read_object
+from sidecar.api.body import CONFIG_BYTES, read_object
 from sidecar.api.guard import Handler, guarded
 from sidecar.api.scope import ALGORITHMS, Scope
 from sidecar.api.session_rewards import SessionRewards
@@ -59,7 +59,7 @@ class SessionApi:
 
     async def create(self, request: web.Request) -> web.Response:
         """A session, new or already there, and where to send its calls."""
-        created = await self._scope.create(await read_object(request, self._limit))
+        created = await self._scope.create(await read_object(request, CONFIG_BYTES))
         urls = session_urls(request, self.settings, created)
         return web.json_response({**created, **urls})
 

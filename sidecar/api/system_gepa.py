@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from sidecar.api.body import read_object, text_of
+from sidecar.api.body import CONFIG_BYTES, read_object, text_of
 from sidecar.api.guard import Handler, guarded
 from sidecar.api.scope import Scope
 from sidecar.api.session_rewards import SessionRewards
@@ -36,7 +36,7 @@ def routes(backend: Backend, rewards: SessionRewards, settings: Settings) -> lis
 def _initialising(scope: Scope, settings: Settings) -> Handler:
     async def init(request: web.Request) -> web.Response:
         """The session of that id, new or already there, and where to send its calls."""
-        body = await read_object(request, settings.server.max_body_bytes)
+        body = await read_object(request, CONFIG_BYTES)
         system_id = text_of(body, "system_id")
         if system_id is None:
             raise InvalidRequest("system_id must name the system", param="system_id")

@@ -212,7 +212,7 @@ def sorted_messages(messages: list[Any], where: str) -> list[Mapping[str, Any]]:
 def _wildcards(value: Any, where: str) -> tuple[Wildcard, ...]:
     out = []
     for name, need in mapping(value, where).items():
-        if need not in {"REQUIRED", "OPTIONAL"}:
+        if need not in ("REQUIRED", "OPTIONAL"):
             raise InvalidRequest(
                 f"wildcard {name!r} must be 'REQUIRED' or 'OPTIONAL'", param=f"{where}.{name}"
             )

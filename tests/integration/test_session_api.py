@@ -1,5 +1,8 @@
 """The published online-session API, field by field (wire contract, section 3)."""
 
+import io
+import json
+
 import pytest
 from support.feedback_loop import SESSION, Loop, event
 from support.feedback_server import application
@@ -77,6 +80,17 @@ async def test_a_bad_create_request_is_refused_in_the_published_dialect(client, 
         problem = await answer.json()
         assert problem["detail"] == problem["error"]["message"]
         assert problem["error"]["code"] == "invalid_request"
+
+
+async def test_a_prompt_that_no_call_could_carry_is_refused(client, base):
+    config = {"prompt_learning": {"initial_prompt": {"messages": [{"pattern": "x" * 10_000_000}]}}}
+    body = io.BytesIO(json.dumps({"config_body": config}).encode())
+    answer = await client.post(base, data=body)
+    assert answer.status == 413
+    problem = await answer.json()
+    assert (
+        problem["detail"] == problem["error"]["message"] == "the body is larger than 1048576 bytes"
+    )
 
 
 async def test_the_sessions_are_listed(client, base):

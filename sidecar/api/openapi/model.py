@@ -158,6 +158,13 @@ def nullable(schema: Json) -> Json:
     return {"anyOf": [rest, {"type": "null"}], **said}
 
 
+def or_empty(schema: Json) -> Json:
+    """The same, or nothing said: an empty text, as forms and query strings have it."""
+    rest = {name: value for name, value in schema.items() if name != "description"}
+    said = {"description": schema["description"]} if "description" in schema else {}
+    return {"anyOf": [rest, {"enum": [""]}], **said}
+
+
 def one_given(*names: str) -> Json:
     """A rule for an object: at least one of these fields is there, and not null."""
     given = {"not": {"type": "null"}}

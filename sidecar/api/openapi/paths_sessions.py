@@ -1,6 +1,6 @@
 """Sessions: create, look at, reward, steer, export."""
 
-from sidecar.api.openapi.model import Body, Group, Operation, ref
+from sidecar.api.openapi.model import Body, Group, Operation, or_empty, ref
 from sidecar.api.openapi.parameters import query
 from sidecar.api.openapi.replies import DETAIL, done
 from sidecar.api.openapi.schemas_common import CANDIDATE, ROLLOUT, SESSION
@@ -31,7 +31,10 @@ _COMMANDS = {
 }
 
 CORRELATION = query(
-    "correlation_id", "A conversation that the URLs are to hold.", ref("CorrelationId"), ROLLOUT
+    "correlation_id",
+    "A conversation that the URLs are to hold.",
+    or_empty(ref("CorrelationId")),
+    ROLLOUT,
 )
 
 
@@ -53,7 +56,7 @@ _OPERATIONS = (
         _ALL,
         "create_session",
         "Create a session, or find the one of that id",
-        DETAIL.replies(done("CreatedSession", "The session."), 400, 413, 503),
+        DETAIL.replies(done("CreatedSession", "The session."), 400, 404, 413, 503),
         "An existing session keeps the config that it has. `session_id` must not be `v1`.",
         body=CREATE,
     ),
@@ -62,7 +65,7 @@ _OPERATIONS = (
         _ALL,
         "list_sessions",
         "All sessions of the algorithm",
-        DETAIL.replies(done("Sessions")),
+        DETAIL.replies(done("Sessions"), 404),
     ),
     Operation(
         "GET",
@@ -99,7 +102,7 @@ _OPERATIONS = (
         "A prompt to keep",
         DETAIL.replies(done("Export"), 404),
         "The best one that is proven, unless another is named.",
-        parameters=(query("candidate_id", "Which one.", ref("CandidateId"), CANDIDATE),),
+        parameters=(query("candidate_id", "Which one.", or_empty(ref("CandidateId")), CANDIDATE),),
     ),
     Operation(
         "POST",

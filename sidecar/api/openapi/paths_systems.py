@@ -1,6 +1,6 @@
 """The same sessions under the names that the published demos and later clients use."""
 
-from sidecar.api.openapi.model import Body, Group, Operation, boolean, integer, ref, text
+from sidecar.api.openapi.model import Body, Group, Operation, boolean, integer, or_empty, ref, text
 from sidecar.api.openapi.parameters import limit, query
 from sidecar.api.openapi.paths_sessions import CORRELATION, REWARD
 from sidecar.api.openapi.replies import DETAIL, MODEL, Dialect, done
@@ -169,7 +169,7 @@ _CANDIDATES = (
         "A candidate with its text and lineage, whichever session it is of",
         DETAIL.replies(done("ExportedCandidate"), 404, 409),
         "Every session has a `baseline`, so for that `system_id` must say which.",
-        (query("system_id", "The session.", ref("SessionId"), SESSION),),
+        (query("system_id", "The session.", or_empty(ref("SessionId")), SESSION),),
     ),
 )
 

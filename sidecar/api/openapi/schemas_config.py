@@ -11,11 +11,11 @@ from sidecar.api.openapi.model import (
     nullable,
     number,
     one_given,
+    or_empty,
     record,
     ref,
     text,
 )
-from sidecar.api.scope import ALGORITHMS
 from sidecar.core.ids import BASELINE
 from sidecar.engine.mipro import SURROGATES
 from sidecar.engine.options import Options
@@ -133,26 +133,44 @@ MIPRO = _SHARED | {
     ),
 }
 
+
+def _learning(algorithm: str, section: str) -> Json:
+    return record(
+        {
+            "algorithm": text(enum=[algorithm]),
+            "initial_prompt": ref("InitialPrompt"),
+            algorithm: ref(section),
+            "safety": ref("SafetyDials", "The same as inside the algorithm's section."),
+        },
+        f"Of a {algorithm.upper()} session. Sections that it has no use for are accepted.",
+        require="algorithm initial_prompt",
+    )
+
+
 SCHEMAS: dict[str, Json] = {
     "ConfigBody": record(
         {
             "prompt_learning": ref("PromptLearning"),
-            "policy_optimization": ref("PromptLearning", "The same under its other name."),
+            "policy_optimization": anything("The same under its other name, in place of it."),
         },
         "The published config, under either of its two names.",
-        **one_given("prompt_learning", "policy_optimization"),
+        anyOf=[
+            {"required": ["prompt_learning"]},
+            {
+                "required": ["policy_optimization"],
+                "properties": {
+                    "prompt_learning": False,
+                    "policy_optimization": ref("PromptLearning"),
+                },
+            },
+        ],
     ),
-    "PromptLearning": record(
-        {
-            "algorithm": text("That of the path.", enum=list(ALGORITHMS)),
-            "initial_prompt": ref("InitialPrompt"),
-            "gepa": ref("GepaConfig"),
-            "mipro": ref("MiproConfig"),
-            "safety": ref("SafetyDials", "The same as inside the algorithm's section."),
-        },
-        "The config of a session. Sections that it has no use for are accepted.",
-        require="algorithm initial_prompt",
-    ),
+    "PromptLearning": {
+        "description": "The config of a session, for the algorithm of the path.",
+        "anyOf": [ref("GepaLearning"), ref("MiproLearning")],
+    },
+    "GepaLearning": _learning("gepa", "GepaConfig"),
+    "MiproLearning": _learning("mipro", "MiproConfig"),
     "InitialPrompt": record(
         {
             "messages": array(ref("PromptMessage"), minItems=1),
@@ -216,6 +234,6 @@ def create_fields() -> dict[str, Json]:
         "session_id": nullable(
             ref("SessionId", "Your own id. If it is known already, that session is returned.")
         ),
-        "correlation_id": nullable(ref("CorrelationId", "Of the first conversation.")),
-        "agent_id": nullable(ref("CorrelationId", "In place of `correlation_id`.")),
+        "correlation_id": nullable(or_empty(ref("CorrelationId", "Of the first conversation."))),
+        "agent_id": anything("In place of `correlation_id`, if that is not given."),
     }

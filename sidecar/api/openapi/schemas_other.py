@@ -10,7 +10,7 @@ from sidecar.api.openapi.model import (
     integer,
     nullable,
     number,
-    one_given,
+    or_empty,
     record,
     ref,
     text,
@@ -26,15 +26,18 @@ _JOBS: dict[str, Json] = {
     "JobRequest": record(
         {
             "config_body": ref("ConfigBody", "With `mode` `online` in the algorithm's section."),
-            "prompt_learning": ref("PromptLearning", "In place of `config_body`."),
-            "policy_optimization": ref("PromptLearning", "In place of `config_body`."),
-            "algorithm": nullable(text("The same as in the config.", enum=list(ALGORITHMS))),
+            "prompt_learning": anything("In place of `config_body`."),
+            "policy_optimization": anything("In place of `config_body`."),
+            "algorithm": nullable(or_empty(text("As in the config.", enum=list(ALGORITHMS)))),
             "overrides": nullable(record({}, "As in a session's create request.")),
             "metadata": nullable(record({}, "Kept, and shown again.")),
             "auto_start": boolean("Online jobs begin at once.", enum=[True]),
         },
         "An online job, which is a session.",
-        **one_given("config_body", "prompt_learning", "policy_optimization"),
+        anyOf=[
+            {"required": ["config_body"]},
+            {"properties": {"config_body": False}, **ref("ConfigBody")},
+        ],
     ),
     "Job": record(
         {
