@@ -20,6 +20,8 @@ _COMMANDS = {
     "check": "sidecar.commands.settings",
     "demo": "sidecar.commands.demo",
     "sessions": "sidecar.commands.sessions",
+    "jobs": "sidecar.commands.jobs",
+    "tunnel": "sidecar.commands.tunnel",
 }
 _STEERING = {
     "pause": "stop proposing and shifting traffic; the shares stay as they are",
@@ -27,6 +29,11 @@ _STEERING = {
     "cancel": "end the session for good; everyone gets the baseline again",
     "unpin": "end a pin",
     "rollback": "go back to the baseline; what served must prove itself anew",
+}
+_JOB_STEERING = {
+    "cancel": "end the job for good",
+    "pause": "start no more rollouts",
+    "resume": "go on after a pause",
 }
 
 
@@ -78,6 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     _demo(commands.add_parser("demo", help="watch a prompt get better; no key, no network"))
     _check(commands.add_parser("check", help="show the effective settings, or all that is wrong"))
     _sessions(commands.add_parser("sessions", help="look at and steer a running sidecar"))
+    _jobs(commands.add_parser("jobs", help="look at and steer offline jobs and evals"))
+    _tunnel(commands.add_parser("tunnel", help="a public address for a server on this machine"))
     commands.add_parser("version", help="print the version")
     return parser
 
@@ -124,6 +133,7 @@ def _demo(parser: argparse.ArgumentParser) -> None:
 def _sessions(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     _remote(actions.add_parser("list", help="all sessions"))
+    _create(actions.add_parser("create", help="a session from a file, or from a job's winner"))
     _remote(_one(actions.add_parser("show", help="candidates, evidence, recent events")))
     pin = _one(actions.add_parser("pin", help="serve one candidate to everyone"))
     pin.add_argument("candidate", metavar="CANDIDATE")
@@ -136,17 +146,57 @@ def _sessions(parser: argparse.ArgumentParser) -> None:
     _remote(export)
 
 
+def _create(parser: argparse.ArgumentParser) -> None:
+    flag = parser.add_argument
+    flag("--from-job", metavar="JOB", help="begin with what this job found")
+    flag("--config", dest="file", metavar="FILE", help="the session's configuration, TOML or JSON")
+    flag("--id", metavar="ID", help="the session's id (default: a new one)")
+    flag("--algorithm", choices=("gepa", "mipro"), help="default: the file's, else the job's")
+    _address(parser)
+    _json(parser)
+
+
+def _jobs(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    listed = actions.add_parser("list", help="the newest jobs")
+    listed.add_argument("--limit", type=int, default=100, metavar="N", help="default: 100")
+    _remote(listed)
+    _remote(_job(actions.add_parser("show", help="how a job stands")))
+    _remote(_job(actions.add_parser("results", help="its best prompt, or an eval's seeds")))
+    events = _job(actions.add_parser("events", help="what happened"))
+    events.add_argument("--since", type=int, default=0, metavar="SEQ", help="only after this one")
+    events.add_argument("--limit", type=int, default=1000, metavar="N", help="default: 1000")
+    _remote(events)
+    for action, words in _JOB_STEERING.items():
+        steering = _job(actions.add_parser(action, help=words))
+        steering.add_argument("--reason", metavar="TEXT", help="kept with the job")
+        _remote(steering)
+
+
+def _job(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    parser.add_argument("job", metavar="JOB")
+    return parser
+
+
+def _tunnel(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("port", type=int, metavar="PORT", help="where the server listens")
+
+
 def _one(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("session", metavar="SESSION")
     return parser
 
 
 def _remote(parser: argparse.ArgumentParser) -> None:
+    _address(parser)
+    parser.add_argument("--config", metavar="FILE", help="settings file (default: sidecar.toml)")
+    _json(parser)
+
+
+def _address(parser: argparse.ArgumentParser) -> None:
     flag = parser.add_argument
     flag("--url", metavar="URL", help="the running sidecar (default: SIDECAR_URL, else settings)")
     flag("--key", metavar="KEY", help="its key; SIDECAR_KEY keeps it out of the process list")
-    flag("--config", metavar="FILE", help="settings file (default: sidecar.toml)")
-    _json(parser)
 
 
 def _json(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ def read_config(file: str | PathLike[str], algorithm: str) -> dict[str, Any]:
     `ConfigError` when the file is missing or malformed (with the line), or lacks what every
     session needs; the rest of it is the server's to judge."""
     path = Path(file)
-    body = _parse(path)
+    body = read_file(path)
     root = next((name for name in _ROOTS if isinstance(body.get(name), dict)), None)
     if root is None:
         found = ", ".join(body) or "nothing"
@@ -37,7 +37,9 @@ def read_config(file: str | PathLike[str], algorithm: str) -> dict[str, Any]:
     return body
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def read_file(path: Path) -> dict[str, Any]:
+    """The object in a TOML or JSON file. Raises `ConfigError` when there is none, with the line of
+    the mistake."""
     parse = _KINDS.get(path.suffix.lower())
     if parse is None:
         raise ConfigError(f"{path} must be a .toml or a .json file")

@@ -27,17 +27,17 @@ def send(request: Request) -> Answer:
     )
     # Raised outside the handlers: the errors of both libraries know the request, and its key.
     try:
-        with _opener().open(call, timeout=request.timeout) as response:
+        with opener().open(call, timeout=request.timeout) as response:
             location = response.headers.get("Location", "")
             return Answer(response.status, response.reason or "", response.read(), location)
     except (OSError, HTTPException) as error:
         cause = error.reason if isinstance(error, URLError) else error
-        silent, reason = isinstance(cause, TimeoutError), _reason(cause)
+        silent, reason = isinstance(cause, TimeoutError), reason_of(cause)
     raise request.timed_out() if silent else request.unanswered(reason)
 
 
 @functools.cache
-def _opener() -> urllib.OpenerDirector:
+def opener() -> urllib.OpenerDirector:
     """With nothing in it but the two schemes: every status is an answer."""
     opener = urllib.OpenerDirector()
     opener.add_handler(urllib.HTTPHandler())
@@ -62,7 +62,7 @@ class Connections:
     def open(self) -> None:
         """Keep connections from now on."""
         if self._kept is None:
-            self._kept = _client()
+            self._kept = client()
 
     async def close(self) -> None:
         """Keep none any more."""
@@ -74,11 +74,12 @@ class Connections:
         """The answer. Raises `ApiError` when there is none."""
         if self._kept is not None:
             return await _send(self._kept, request)
-        async with _client() as http:
+        async with client() as http:
             return await _send(http, request)
 
 
-def _client() -> aiohttp.ClientSession:
+def client() -> aiohttp.ClientSession:
+    """One that keeps no cookies and knows no proxies."""
     return aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
 
 
@@ -96,11 +97,11 @@ async def _send(http: aiohttp.ClientSession, request: Request) -> Answer:
             body = await response.read()
             return Answer(response.status, response.reason or "", body, location)
     except (TimeoutError, aiohttp.ClientError) as error:
-        silent, reason = isinstance(error, TimeoutError), _reason(error)
+        silent, reason = isinstance(error, TimeoutError), reason_of(error)
     raise request.timed_out() if silent else request.unanswered(reason)
 
 
-def _reason(error: BaseException | str) -> object:
+def reason_of(error: BaseException | str) -> object:
     """The system's words for it, if it was the system that failed; asyncio has its own."""
     cause = getattr(error, "os_error", error)
     if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError | socket.gaierror):

@@ -2,22 +2,20 @@
 
 import argparse
 import asyncio
-import os
 from typing import Any, TextIO
 
 from sidecar.client import ApiError, SidecarClient
 from sidecar.commands.output import dump
+from sidecar.commands.remote import where
+from sidecar.commands.session_create import create
 from sidecar.commands.session_view import show_list, show_status
-from sidecar.commands.settings import settings_of
-from sidecar.loading import Problem, SettingsError
-from sidecar.loading.environment import secret_from
-from sidecar.settings import Server
 
 
 def sessions(arguments: argparse.Namespace, out: TextIO) -> int:
     """Carry out one `sidecar sessions` command."""
-    url, key = _where(arguments)
-    asyncio.run(_carry_out(arguments, url, key, out))
+    url, key = where(arguments)
+    carry_out = create if arguments.action == "create" else _carry_out
+    asyncio.run(carry_out(arguments, url, key, out))
     return 0
 
 
@@ -37,28 +35,6 @@ async def _carry_out(arguments: argparse.Namespace, url: str, key: str | None, o
                 extra = {"candidate_id": arguments.candidate} if action == "pin" else {}
                 status = await client.command(arguments.session, action, **extra)
                 _confirm(out, arguments, status)
-
-
-def _where(arguments: argparse.Namespace) -> tuple[str, str | None]:
-    """The sidecar to talk to and its key. The settings' own key goes to the settings' own address
-    only: a key must not leave for wherever `--url` points."""
-    try:
-        key = arguments.key or secret_from(os.environ, "SIDECAR_KEY")
-    except ValueError as error:
-        raise SettingsError([Problem("SIDECAR_KEY", str(error), "environment")]) from None
-    url = arguments.url or os.environ.get("SIDECAR_URL")
-    if url:
-        return url, key
-    server = settings_of(arguments).settings.server
-    if key is None and server.api_keys:
-        key = server.api_keys[0].get_secret_value()
-    return _address(server), key
-
-
-def _address(server: Server) -> str:
-    everywhere = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # named to be replaced
-    host = everywhere.get(server.host, server.host)
-    return f"http://[{host}]:{server.port}" if ":" in host else f"http://{host}:{server.port}"
 
 
 def _write_export(out: TextIO, exported: dict[str, Any], form: str) -> None:
