@@ -94,6 +94,10 @@ WRONG = {
         {"prompt_learning": {"algorithm": "gepa",
          "initial_prompt": {**PROMPT, "wildcards": {"name": "MAYBE"}}}}, "wildcards.name",
     ),
+    "wildcard is no word": (
+        {"prompt_learning": {"algorithm": "gepa",
+         "initial_prompt": {**PROMPT, "wildcards": {"name": {}}}}}, "wildcards.name",
+    ),
     "offline mode": (body(mode="offline"), "mode"),
     "unknown key": (body(online_propser_min_rollouts=3), "online_propser_min_rollouts"),
     "wrong type": (body(online_proposer_min_rollouts="ten"), "online_proposer_min_rollouts"),

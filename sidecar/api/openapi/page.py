@@ -67,16 +67,17 @@ def _groups(document: Json) -> Iterator[str]:
 
 
 def _schemas(document: Json) -> str:
-    components = document["components"]["schemas"]
     parts = [
         f'<article id="schema-{escape(name)}"><h3>{escape(name)}</h3>'
-        f"<p>{prose(schema.get('description', ''))} {_plain(schema)}</p>"
-        f"{table(schema, components)}</article>"
-        for name, schema in sorted(components.items())
+        f"<p>{prose(schema.get('description', ''))} {_made_of(schema)}</p>{table(schema, {})}"
+        "</article>"
+        for name, schema in sorted(document["components"]["schemas"].items())
     ]
     return f'<section class="group" id="schemas"><h2>Schemas</h2>{"".join(parts)}</section>'
 
 
-def _plain(schema: Json) -> str:
-    """The type of what is no object."""
-    return "" if "properties" in schema or "allOf" in schema else kind(schema)
+def _made_of(schema: Json) -> str:
+    """The type of what is no object, and the parts of one that has parts."""
+    if parts := [kind(part) for part in schema.get("allOf", ()) if "$ref" in part]:
+        return f"All of {' and '.join(parts)}" + (", and:" if "properties" in schema else ".")
+    return "" if "properties" in schema else f'<span class="kind">Type: {kind(schema)}.</span>'

@@ -31,4 +31,4 @@ def curl(method: str, path: str, said: Json) -> str:
 
 def _json(example: Json) -> str:
     short = json.dumps(example)
-    return short if len(short) <= _LONG else json.dumps(example, indent=2)
+    return short if len(short) <= _LONG else json.dumps(example, indent=2).replace("\n", "\n  ")

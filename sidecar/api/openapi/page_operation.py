@@ -53,11 +53,12 @@ def _parameters(parameters: list[Json]) -> str:
 
 
 def _placed(words: str, parameters: list[Json]) -> str:
+    """Those of the path are required and all others are not, so that is not repeated."""
     schema = {
+        "type": "object",
         "properties": {
             one["name"]: {**one["schema"], "description": one["description"]} for one in parameters
         },
-        "required": [one["name"] for one in parameters if one.get("required")],
     }
     return f"<h4>{words}</h4>{table(schema, {})}" if parameters else ""
 

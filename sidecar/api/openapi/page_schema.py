@@ -31,8 +31,10 @@ _LIMITS = {
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of an object, and how deep it stands."""
+    """A field of an object."""
 
+    path: str
+    """Its name, after those of the fields that it stands in."""
     depth: int
     name: str
     schema: Json
@@ -40,9 +42,12 @@ class Field:
 
 
 def table(schema: Json, components: Components) -> str:
-    """The fields of a schema as a table; nothing if it has none."""
-    rows = [_row(field) for field in _fields(schema, components, 0)]
-    return f'<table class="fields">{"".join(rows)}</table>' if rows else ""
+    """The fields of a schema as a table; nothing if it has none. Those of the parts that it is
+    made of are among them, as far as `components` holds those parts."""
+    shown: dict[str, str] = {}
+    for row in _fields(schema, components, 0):
+        shown.setdefault(row.path, _row(row))
+    return f'<table class="fields">{"".join(shown.values())}</table>' if shown else ""
 
 
 def kind(schema: Json) -> str:
@@ -69,51 +74,51 @@ def _named(name: str, schema: Json) -> str:
 
 
 def _row(field: Field) -> str:
-    notes = [prose(field.schema.get("description", ""))]
-    notes += [_limit(name, field.schema[name]) for name in _LIMITS if name in field.schema]
+    said = prose(field.schema.get("description", ""))
+    limits = ", ".join(_limit(name, field.schema[name]) for name in _LIMITS if name in field.schema)
     need = ' <b class="need">required</b>' if field.required else ""
     return (
         f'<tr class="d{field.depth}"><th scope="row"><code>{escape(field.name)}</code>{need}</th>'
-        f'<td class="kind">{kind(field.schema)}</td><td>{" ".join(filter(None, notes))}</td></tr>'
+        f'<td class="kind">{kind(field.schema)}</td><td>{said} <small>{limits}</small></td></tr>'
     )
 
 
 def _limit(name: str, value: Any) -> str:
-    said = value if isinstance(value, int | float) and not isinstance(value, bool) else None
-    shown = f"{said:,}" if isinstance(said, int) else _code(value)
-    return f"<small>{_LIMITS[name].format(shown)}</small>"
+    said = value if isinstance(value, int) and not isinstance(value, bool) else None
+    return _LIMITS[name].format(_code(value) if said is None else f"{said:,}")
 
 
-def _fields(schema: Json, components: Components, depth: int) -> Iterator[Field]:
+def _fields(schema: Json, components: Components, depth: int, within: str = "") -> Iterator[Field]:
     """The fields of an object; of a choice, those of its first alternative."""
     whole = _resolved(schema, components)
     for part in whole.get("allOf", ()):
-        yield from _fields(part, components, depth)
+        yield from _fields(part, components, depth, within)
     if "properties" not in whole:
         for option in whole.get("anyOf", ())[:1]:
-            yield from _fields(option, components, depth)
-    for name, own in whole.get("properties", {}).items():
-        yield Field(depth, name, own, name in whole.get("required", ()))
-        yield from _nested(own, components, depth + 1)
+            yield from _fields(option, components, depth, within)
+    elif "type" in whole:  # else it is a rule about fields that are described elsewhere
+        for name, own in whole["properties"].items():
+            path = f"{within}.{name}"
+            yield Field(path, depth, name, own, name in whole.get("required", ()))
+            yield from _nested(own, components, depth + 1, path)
     others = whole.get("additionalProperties")
     if isinstance(others, dict) and others.get("description"):
-        yield Field(depth, "…", others, required=False)
+        yield Field(f"{within}.…", depth, "…", others, required=False)
 
 
-def _nested(schema: Json, components: Components, depth: int) -> Iterator[Field]:
+def _nested(schema: Json, components: Components, depth: int, within: str) -> Iterator[Field]:
     """The fields of an object that has no name of its own."""
     if "properties" in schema:
-        yield from _fields(schema, components, depth)
+        yield from _fields(schema, components, depth, within)
     for option in schema.get("anyOf", ()):
-        if "properties" in option and "type" in option:
-            yield from _fields(option, components, depth)
+        yield from _nested(option, components, depth, within)
     if "items" in schema:
-        yield from _nested(schema["items"], components, depth)
+        yield from _nested(schema["items"], components, depth, within)
 
 
 def _resolved(schema: Json, components: Components) -> Json:
     name = schema.get("$ref", "").removeprefix(_REF)
-    return components[name] if name else schema
+    return components.get(name, {}) if name else schema
 
 
 def _code(value: Any) -> str:

@@ -50,12 +50,13 @@ pre {
 }
 table { width: 100%; border-collapse: collapse; font-size: 13.5px; }
 th, td { padding: .28rem .6rem .28rem 0; border-top: 1px solid var(--line); vertical-align: top; }
-th { width: 32%; text-align: left; font-weight: normal; }
-td.kind { width: 20%; color: var(--soft); }
+th { width: 28%; text-align: left; font-weight: normal; }
+td.kind { width: 24%; }
+.kind { color: var(--soft); }
 .d1 th { padding-left: 1.2rem; }
 .d2 th { padding-left: 2.4rem; }
 .d3 th { padding-left: 3.6rem; }
-small { color: var(--soft); font-size: .9em; white-space: nowrap; }
+small { color: var(--soft); font-size: .9em; }
 .need { color: var(--delete); font-size: 11px; font-weight: normal; }
 .key { color: var(--soft); }
 .method { font-size: .85em; }
@@ -66,7 +67,7 @@ main li { padding: .1rem 0; }
 summary { cursor: pointer; color: var(--link); font-size: 13px; }
 @media (max-width: 860px) {
   body { display: block; }
-  nav { position: static; height: auto; border-right: 0; border-bottom: 1px solid var(--line); }
+  nav { position: static; height: 40vh; border-right: 0; border-bottom: 1px solid var(--line); }
   th, td.kind { width: auto; }
 }
 @media print { nav { display: none; } body { display: block; } }

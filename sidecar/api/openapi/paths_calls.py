@@ -9,6 +9,7 @@ from sidecar.api.openapi.model import (
     Operation,
     Parameter,
     Reply,
+    anything,
     ref,
     text,
 )
@@ -47,7 +48,7 @@ _SYSTEMS = {
     ),
 }
 
-_ANSWER = {JSON: ref("ChatCompletion"), "text/event-stream": text("With `stream`.")}
+_ANSWER = {JSON: ref("ChatCompletion"), "text/event-stream": anything("With `stream`.")}
 
 _CONVERSATION = Parameter(
     "x-correlation-id",

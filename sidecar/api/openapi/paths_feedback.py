@@ -13,10 +13,10 @@ _OPERATIONS = (
         "send_feedback",
         "Say what users thought of an answer",
         DETAILS.replies(
-            done("FeedbackAnswer", "Stored, all of it."), 400, 409, 413, 422, 503, status=202
-        ),
-        "Each event says what it is about and what was said. An event id that came before with "
-        "other content is a conflict.",
+            done("FeedbackAnswer", "Stored, all of it."), 400, 413, 422, 503, status=202
+        )
+        | {409: DETAILS.refusal(409, "An event of that id came before, with other content.")},
+        "Each event says what it is about and what was said.",
         body=Body(ref("Feedback"), {"rollout_id": ROLLOUT, "thumbs": "up", "comment": "Thanks!"}),
     ),
     Operation(

@@ -17,15 +17,15 @@ REWARD = Body(
 _ANY_OBJECT = Body({"type": "object"}, {}, required=False)
 
 _COMMANDS = {
-    "pause": ("Propose no more; calls and rewards go on", ""),
-    "resume": ("Propose again", ""),
+    "pause": ("Pause: propose no more, while calls and rewards go on", ""),
+    "resume": ("Resume: propose again", ""),
     "cancel": (
-        "End the session for good",
+        "Cancel: end the session for good",
         "Its calls are served with the baseline from now on. It cannot be resumed.",
     ),
-    "unpin": ("Take back a pin", ""),
+    "unpin": ("Unpin: let the evidence choose again", ""),
     "rollback": (
-        "Serve the baseline by default again",
+        "Roll back: serve the baseline by default again",
         "What was promoted loses its place and has to prove itself anew.",
     ),
 }
@@ -99,7 +99,7 @@ _OPERATIONS = (
         "GET",
         _ONE + "/export",
         "export_prompt",
-        "A prompt to keep",
+        "Export: a prompt to keep",
         DETAIL.replies(done("Export"), 404),
         "The best one that is proven, unless another is named.",
         parameters=(query("candidate_id", "Which one.", or_empty(ref("CandidateId")), CANDIDATE),),
@@ -108,7 +108,7 @@ _OPERATIONS = (
         "POST",
         _ONE + "/pin",
         "pin_candidate",
-        "Serve one candidate, whatever the evidence",
+        "Pin: serve one candidate, whatever the evidence",
         DETAIL.replies(done("SessionState", "The session after it."), 400, 404, 409, 413, 503),
         "Until it is unpinned.",
         body=Body(ref("Pin"), {"candidate_id": CANDIDATE}),

@@ -167,7 +167,8 @@ _CANDIDATES = (
         "/api/v1/candidates/{candidate_id}",
         "get_candidate",
         "A candidate with its text and lineage, whichever session it is of",
-        DETAIL.replies(done("ExportedCandidate"), 404, 409),
+        DETAIL.replies(done("ExportedCandidate"), 404)
+        | {409: DETAIL.refusal(409, "Several sessions have it.")},
         "Every session has a `baseline`, so for that `system_id` must say which.",
         (query("system_id", "The session.", or_empty(ref("SessionId")), SESSION),),
     ),

@@ -11,7 +11,7 @@ _MEANINGS = {
     401: "No key, or none of ours.",
     403: "The configuration does not allow it.",
     404: "What is named does not exist.",
-    409: "It is in a state that forbids this.",
+    409: "The session is in a state that forbids this.",
     413: "The body is larger than is allowed.",
     422: "Well-formed, but not usable; the error names the field.",
     502: "The provider could not be reached, or closed without an answer.",

@@ -1,6 +1,7 @@
 """`GET /openapi.json` and `GET /docs`: made once, the same for everybody."""
 
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha256
 
 import orjson
@@ -13,15 +14,23 @@ from sidecar.api.openapi.paths_process import DOCUMENT, PAGE
 
 def routes() -> list[web.RouteDef]:
     """The routes of this module. They need no key: they hold no secrets and nobody's content."""
+    described, shown = _files()
+    return [web.get(DOCUMENT, described.answer), web.get(PAGE, shown.answer)]
+
+
+@cache
+def _files() -> tuple["_File", "_File"]:
+    """The document and the page: the same as long as this process runs."""
     described = document()
-    shown = {
+    headers = {
         "Content-Security-Policy": content_security_policy(),
         "Referrer-Policy": "no-referrer",
         "X-Content-Type-Options": "nosniff",
     }
-    document_file = _File(orjson.dumps(described), "application/json")
-    page_file = _File(page(described).encode(), "text/html", shown)
-    return [web.get(DOCUMENT, document_file.answer), web.get(PAGE, page_file.answer)]
+    return (
+        _File(orjson.dumps(described), "application/json"),
+        _File(page(described).encode(), "text/html", headers),
+    )
 
 
 @dataclass(frozen=True, slots=True)

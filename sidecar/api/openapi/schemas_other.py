@@ -10,6 +10,7 @@ from sidecar.api.openapi.model import (
     integer,
     nullable,
     number,
+    one_given,
     or_empty,
     record,
     ref,
@@ -26,8 +27,8 @@ _JOBS: dict[str, Json] = {
     "JobRequest": record(
         {
             "config_body": ref("ConfigBody", "With `mode` `online` in the algorithm's section."),
-            "prompt_learning": anything("In place of `config_body`."),
-            "policy_optimization": anything("In place of `config_body`."),
+            "prompt_learning": anything("As in `ConfigBody`, in place of `config_body`."),
+            "policy_optimization": anything("The same."),
             "algorithm": nullable(or_empty(text("As in the config.", enum=list(ALGORITHMS)))),
             "overrides": nullable(record({}, "As in a session's create request.")),
             "metadata": nullable(record({}, "Kept, and shown again.")),
@@ -68,11 +69,22 @@ _SYSTEMS: dict[str, Json] = {
     "SystemReport": record(
         {
             "status": nullable(text("`reward`, which needs the reward, `done`, or any other.")),
-            "rollout_id": nullable(ref("CorrelationId")),
-            "candidate_id": nullable(text("The candidate that served it.")),
+            "rollout_id": nullable(text("With a reward: as in a session's reward request.")),
+            "candidate_id": nullable(text("The same.")),
             "reward": nullable(UNIT),
         },
         "A rollout's progress; with a reward, that is counted.",
+        anyOf=[
+            {"properties": {"reward": {"type": "null"}, "status": {"not": {"const": "reward"}}}},
+            {
+                "required": ["reward"],
+                "properties": {
+                    "reward": {"type": "number"},
+                    "rollout_id": nullable(ref("CorrelationId")),
+                },
+                **one_given("rollout_id", "candidate_id"),
+            },
+        ],
     ),
     "SystemReported": record(
         {

@@ -73,6 +73,12 @@ _REWARD = {
 
 _INFO_NUMBERS = ("outcome_reward", "score", "reward")
 
+
+def _of_kind(kind: str, name: str) -> Json:
+    """A rule for an object: that field is there, and of that type."""
+    return {"type": "object", "required": [name], "properties": {name: {"type": kind}}}
+
+
 SCHEMAS: dict[str, Json] = {
     "SessionStatus": text("The last two are final.", enum=[str(status) for status in Status]),
     "CreateSession": record(
@@ -141,6 +147,14 @@ SCHEMAS: dict[str, Json] = {
         },
         "One number in 0..1: the first of `outcome_reward`, `score`, `reward`, "
         "`outcome_objectives.reward` that is given, else `correct`. Other fields are kept.",
+        anyOf=[
+            *(_of_kind("number", name) for name in _INFO_NUMBERS),
+            {
+                "required": ["outcome_objectives"],
+                "properties": {"outcome_objectives": _of_kind("number", "reward")},
+            },
+            _of_kind("boolean", "correct"),
+        ],
     ),
     "RewardAnswer": record(
         {
