@@ -44,12 +44,7 @@ def shares(
 ) -> dict[str, float]:
     """Shares that sum to 1. `lead` is the belief incumbent - baseline; `control` is the baseline's
     share while it is not the incumbent; `risk` is what a call may give up now."""
-    best = probability_best(
-        [(0.0, math.sqrt(1e-6)), *((c.belief.mean, c.belief.sd) for c in contenders)]
-    )
-    wanted = {
-        c.candidate_id: _wanted(c, p, options) for c, p in zip(contenders, best[1:], strict=True)
-    }
+    wanted = thompson(contenders, options)
     trial = [c for c in contenders if not c.certified]
     gains = {c.candidate_id: _over_baseline(c, incumbent, lead) for c in trial}
     scale = _scale(wanted, gains, {c.candidate_id: c.n for c in trial}, risk, options)
@@ -64,8 +59,19 @@ def shares(
     return {candidate: share / total for candidate, share in wanted.items()}
 
 
-def _wanted(contender: Contender, best: float, options: Options) -> float:
-    share = 0.9 * best + 0.01
+def thompson(contenders: Sequence[Contender], options: Options) -> dict[str, float]:
+    """The share of each contender by its probability of being the best, before any guard."""
+    best = probability_best(
+        [(0.0, math.sqrt(1e-6)), *((c.belief.mean, c.belief.sd) for c in contenders)]
+    )
+    return {
+        c.candidate_id: canary(c, 0.9 * p + 0.01, options)
+        for c, p in zip(contenders, best[1:], strict=True)
+    }
+
+
+def canary(contender: Contender, share: float, options: Options) -> float:
+    """A contender's share within the bounds of its role and of what is known of it."""
     if contender.certified:
         return share
     if contender.n < options.rewards_new:
@@ -91,17 +97,20 @@ def _scale(
     loss = total = 0.0
     for c, gain in gains.items():
         shortfall = expected_shortfall(*gain)
-        shortfall += (
-            options.disaster * _DISASTER_COST * max(0.0, 1 - rewards[c] / _DISASTER_REWARDS)
-        )
+        shortfall += disaster(rewards[c], options)
         loss += wanted[c] * shortfall
         total += wanted[c]
     by_risk = risk / loss if loss > 0 else 1.0
-    by_share = _limit(gains, options) / total if total > 0 else 1.0
+    by_share = limit(gains, options) / total if total > 0 else 1.0
     return min(1.0, by_risk, by_share)
 
 
-def _limit(gains: Mapping[str, Gain], options: Options) -> float:
+def disaster(rewards: int, options: Options) -> float:
+    """What is to be lost by an edit that breaks the prompt, after so many rewards."""
+    return options.disaster * _DISASTER_COST * max(0.0, 1 - rewards / _DISASTER_REWARDS)
+
+
+def limit(gains: Mapping[str, Gain], options: Options) -> float:
     """The share of all challengers together. It grows with the best one's probability of being
     better than the baseline: candidates that are merely not known to be worse must not crowd out
     the prompt that is known, least of all when the rewards say nothing about prompts."""

@@ -22,7 +22,7 @@ from sidecar.engine.mipro import GridPolicy, entrant
 from sidecar.engine.policy import Move
 from sidecar.engine.session import FAILURE, Plan, Rewarded, SessionState, born, proposal
 
-ROWS = 12
+ROWS = 18
 """Instructions on the grid at a time; a further one takes the place of the least hopeful."""
 _LOOKED_AT = 100
 """Newest good rollouts that demonstrations are looked for in."""
