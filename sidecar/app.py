@@ -6,6 +6,7 @@ import contextlib
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import structlog
@@ -14,26 +15,40 @@ from aiohttp import web
 from sidecar.api import (
     candidates,
     env_keys,
+    eval_jobs,
     files,
+    interceptor,
     keys,
     online,
-    online_jobs,
     ops,
+    policy_jobs,
     sessions,
     system_gepa,
     system_mipro,
 )
 from sidecar.api import feedback as feedback_api
 from sidecar.api import gateway as gateway_api
+from sidecar.api.event_stream import EventStreams
+from sidecar.api.jobs import JobApi
 from sidecar.api.middleware import DEMO_KEYS, request_ids
+from sidecar.api.online_jobs import OnlineJobs
 from sidecar.api.openapi import routes as openapi
 from sidecar.api.problems import problems
 from sidecar.api.session_rewards import SessionRewards
 from sidecar.backend.embedded import EmbeddedBackend
+from sidecar.core.job import JobKind
 from sidecar.engine.propose import Reflection
 from sidecar.feedback.attribute import Attributor
 from sidecar.feedback.intake import Intake
 from sidecar.gateway.gateway import Gateway
+from sidecar.gateway.trial import trial_desk
+from sidecar.jobs.evaluator import Evaluators
+from sidecar.jobs.keys import proposer_key
+from sidecar.jobs.prices import Prices
+from sidecar.jobs.run_eval import EvalRunner
+from sidecar.jobs.run_policy import PolicyRunner
+from sidecar.jobs.supervisor import Runner, Supervisor
+from sidecar.jobs.trials import Trials
 from sidecar.rewards.reporter import Reporter
 from sidecar.settings import Settings
 from sidecar.store.base import Store, StoreError
@@ -57,6 +72,7 @@ class Sidecar:
         self.metrics = Metrics()
         self.health = ops.Health()
         self.store = _store(settings)
+        self.reflection = _reflection(settings)
         self.backend = self._backend()
         self.reporter = Reporter(self.store, self.backend, settings.feedback, self.metrics)
         self.attributor = Attributor(
@@ -66,6 +82,9 @@ class Sidecar:
         self.gateway = Gateway(
             settings, self.backend, self.store, self.metrics, on_turn=self.attributor.turn_settled
         )
+        self.trials = Trials(self._base)
+        self.jobs = self._jobs()
+        self.streams = EventStreams(self.jobs)
         self.url = ""
         """Where we listen; known once started."""
         self._stack = contextlib.AsyncExitStack()
@@ -88,6 +107,8 @@ class Sidecar:
             stack.push_async_callback(self.gateway.stop)
             await self._remember()
             await self._listen(stack)
+            await self.jobs.start()  # task apps call back, so jobs run while we listen
+            stack.push_async_callback(self.jobs.stop)
             self.health.ready = True
             self._stack = stack.pop_all()
         log.info("sidecar listens", url=self.url, provider=self.settings.provider.base_url)
@@ -125,25 +146,38 @@ class Sidecar:
     # -- parts ----------------------------------------------------------------------------------
 
     def _backend(self) -> EmbeddedBackend:
-        engine, provider = self.settings.engine, self.settings.provider
-        own_endpoint = engine.proposer_base_url or provider.base_url
-        secret = engine.proposer_api_key or (None if engine.proposer_base_url else provider.api_key)
-        reflection = Reflection(
-            model=engine.proposer_model,
-            base_url=own_endpoint,
-            api_key=secret.get_secret_value() if secret else "",
-            timeout=engine.proposer_timeout,
-        )
+        engine = self.settings.engine
         return EmbeddedBackend(
             self.store,
-            reflection,
+            self.reflection,
             self.metrics,
             remember=self.settings.gateway.remember,
             proposals_per_day=engine.proposals_per_day,
-            proposer_origins=[own_endpoint, *engine.proposer_origins],
+            proposer_origins=self.settings.proposer_origins,
             clock=time.time,
             config_dir=engine.config_dir,
         )
+
+    def _jobs(self) -> Supervisor:
+        settings = self.settings.jobs
+        evaluators = Evaluators(self.trials, self.store, Prices(settings.prices))
+        policy = PolicyRunner(
+            evaluators,
+            self.reflection,
+            partial(proposer_key, self.store),
+            rollout_seconds=settings.rollout_seconds,
+        )
+        runners: dict[JobKind, Runner] = {
+            JobKind.POLICY: policy,
+            JobKind.EVAL: EvalRunner(self.store, evaluators),
+        }
+        return Supervisor(self.store, runners, time.time, self.metrics, at_once=settings.at_once)
+
+    def _base(self) -> str:
+        """What the URLs begin with that task apps are given."""
+        configured = self.settings.jobs.interceptor_url or self.settings.server.public_url
+        listening = self.url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+        return (configured or listening).rstrip("/")
 
     async def _configured_sessions(self) -> None:
         for session in self.settings.sessions:
@@ -184,6 +218,7 @@ class Sidecar:
         server = self.settings.server
         if self.health.ready:
             await asyncio.sleep(server.drain_notice_seconds)
+        self.streams.close()
         for site in list(runner.sites):
             await site.stop()
         assert runner.server is not None
@@ -217,11 +252,24 @@ class Sidecar:
         app.add_routes(files.routes(self.settings))
         app.add_routes(system_gepa.routes(self.backend, rewards, self.settings))
         app.add_routes(system_mipro.routes(self.backend, rewards, self.settings))
-        app.add_routes(online_jobs.routes(self.backend, self.settings))
+        self._add_jobs(app)
         app.add_routes(online.routes(self.backend, rewards, self.settings))
         app.add_routes(candidates.routes(self.backend, self.settings))
         app.add_routes(keys.proxied(gateway_api.routes(self.gateway), self.settings))
         return app
+
+    def _add_jobs(self, app: web.Application) -> None:
+        settings = self.settings
+
+        def api(*kinds: JobKind) -> JobApi:
+            return JobApi(self.jobs, self.store, self.streams, settings, frozenset(kinds))
+
+        policy, either = api(JobKind.POLICY), api(*JobKind)
+        online_jobs = OnlineJobs(self.backend, settings)
+        app.add_routes(policy_jobs.routes(policy, either, online_jobs, self.store, settings))
+        app.add_routes(eval_jobs.routes(api(JobKind.EVAL), self.store, settings))
+        desk = trial_desk(settings, self.trials, self.metrics)
+        app.add_routes(interceptor.routes(self.gateway, desk))
 
     def _parts(self) -> Mapping[str, Any]:
         return {
@@ -263,3 +311,15 @@ def _store(settings: Settings) -> Store:
     if settings.store.kind == "memory":
         return MemoryStore()
     return SqliteStore(settings.store.path)
+
+
+def _reflection(settings: Settings) -> Reflection:
+    """The model that writes prompts, by the sidecar's own settings."""
+    engine, provider = settings.engine, settings.provider
+    secret = engine.proposer_api_key or (None if engine.proposer_base_url else provider.api_key)
+    return Reflection(
+        model=engine.proposer_model,
+        base_url=engine.proposer_base_url or provider.base_url,
+        api_key=secret.get_secret_value() if secret else "",
+        timeout=engine.proposer_timeout,
+    )

@@ -4,10 +4,20 @@ Precedence: flag > environment > file > default. `loading.load` gathers every mi
 complains; what makes sense only together is in `loading/rules.py`.
 """
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 
 class _Section(BaseModel):
@@ -111,6 +121,30 @@ class Engine(_Section):
     none."""
 
 
+def _table(value: object, read: ValidatorFunctionWrapHandler) -> object:
+    """From the environment, a table is JSON text. What is wrong in it is wrong as a whole."""
+    try:
+        return read(json.loads(value) if isinstance(value, str) else value)
+    except ValidationError as error:
+        raise ValueError(str(error)) from None
+
+
+class JobSettings(_Section):
+    """Offline jobs."""
+
+    at_once: int = Field(8, ge=1)
+    """How many run at the same time; further ones wait for their turn."""
+    interceptor_url: str = ""
+    """Base of the URLs at which task apps reach us. Empty: `server.public_url`, else where we
+    listen."""
+    rollout_seconds: float = Field(600.0, gt=0)
+    """How long a rollout of a policy job may take; an eval says so itself."""
+    prices: Annotated[dict[str, tuple[float, float]], WrapValidator(_table)] = Field(
+        default_factory=dict
+    )
+    """US dollars per million tokens, in and out, by model: over those that are known."""
+
+
 class Route(_Section):
     """Which `/v1/chat/completions` calls belong to a session. All given conditions must hold."""
 
@@ -172,6 +206,14 @@ class Settings(_Section):
     gateway: Gateway = Gateway()
     feedback: FeedbackSettings = FeedbackSettings()
     engine: Engine = Engine()
+    jobs: JobSettings = JobSettings()
     log: Logging = Logging()
     routes: tuple[Route, ...] = ()
     sessions: tuple[SessionSettings, ...] = ()
+
+    @property
+    def proposer_origins(self) -> tuple[str, ...]:
+        """Where a request may say that new prompts are written: our own reflection model's address
+        and those that are allowed beside it."""
+        own = self.engine.proposer_base_url or self.provider.base_url
+        return (own, *self.engine.proposer_origins)

@@ -1,5 +1,8 @@
-"""Reading a JSON body: bounded, whatever the declared length or content type, never a 500."""
+"""Reading a JSON body: bounded, whatever the declared length or content type, never a 500. And
+writing one, whatever users wrote.
+"""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,6 +47,22 @@ def text_of(body: Mapping[str, Any], name: str) -> str | None:
     if text is None or isinstance(text, str):
         return text or None
     raise InvalidRequest(f"{name} must be text", param=name)
+
+
+def object_of(body: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The body's object of this name, empty for none. Raises `InvalidRequest`."""
+    found = body.get(name)
+    if found is None or isinstance(found, dict):
+        return found or {}
+    raise InvalidRequest(f"{name} must be an object", param=name)
+
+
+def as_json(value: Any) -> bytes:
+    """JSON on one line, also with half a surrogate pair or more than 64 bits in it."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value, separators=(",", ":")).encode()
 
 
 async def _read(request: web.Request, limit: int) -> bytes:

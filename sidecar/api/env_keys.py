@@ -21,14 +21,13 @@ from sidecar.api.body import read_object
 from sidecar.api.guard import guarded
 from sidecar.api.keys import own_secret
 from sidecar.errors import InvalidRequest, NotFound
+from sidecar.jobs.keys import DEFAULT_NAME, UPLOADED
 from sidecar.settings import Settings
 from sidecar.store.base import Secret, Secrets
 
 ALGORITHM = "libsodium.sealedbox.v1"
 MAX_BODY = 64 * 1024
 MAX_PLAINTEXT = 8 * 1024
-DEFAULT_NAME = "ENVIRONMENT_API_KEY"
-_PREFIX = "env-key/"
 _BOX = "sealed-box"
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
@@ -64,7 +63,7 @@ class _EnvKeys:
         name = _name(body.get("name"))
         value = _opened(await self._private(), _ciphertext(body))
         now = self._clock()
-        await self._store.put_secret(Secret(_PREFIX + name, value, now))
+        await self._store.put_secret(Secret(UPLOADED + name, value, now))
         digest = sha256(name.encode()).hexdigest()
         return web.json_response(
             {"id": f"envkey_{digest[:16]}", "name": name, "updated_at": _time(now)}
@@ -73,7 +72,7 @@ class _EnvKeys:
     async def verify(self, request: web.Request) -> web.Response:
         """Whether there is a key of that name, and since when."""
         name = _name(request.query.get("name", DEFAULT_NAME))
-        found = await self._store.secret(_PREFIX + name)
+        found = await self._store.secret(UPLOADED + name)
         if found is None:
             raise NotFound(f"no key named {name} has been uploaded")
         return web.json_response(

@@ -1,5 +1,5 @@
 """Online jobs (wire contract, sections 4.1 and 8.1): a job in online mode is a session, and says in
-its metadata which one and where its calls go.
+its metadata which one and where its calls go. The routes are in `policy_jobs.py`.
 """
 
 from collections.abc import Mapping
@@ -7,19 +7,17 @@ from typing import Any
 
 from aiohttp import web
 
-from sidecar.api.body import CONFIG_BYTES, read_object, text_of
-from sidecar.api.guard import guarded
-from sidecar.api.query import flag
+from sidecar.api.jobs import answered, steered
+from sidecar.api.query import flag, whole_number
 from sidecar.api.scope import ALGORITHMS
 from sidecar.api.systems import events_of, state_of
 from sidecar.api.urls import session_urls
 from sidecar.backend.base import Backend
 from sidecar.core.session import Status
+from sidecar.engine.config import ROOTS, section_of
 from sidecar.errors import InvalidRequest, NotFound
 from sidecar.settings import Settings
 
-BASE = "/api/prompt-learning/online/jobs"
-_ROOTS = ("prompt_learning", "policy_optimization")
 _STATUSES = {
     Status.STARTED: "running",
     Status.PAUSED: "paused",
@@ -29,34 +27,35 @@ _STATUSES = {
 """What a job's status is called, by its session's."""
 _APART = {"candidates", "safety", "metadata"}
 """Parts of a session's status that a job shows only when asked, or elsewhere."""
+_LISTED = 1000
+_MOST_LISTED = 100_000
+_MOST_SEQ = 10**12
 
 
-def routes(backend: Backend, settings: Settings) -> list[web.RouteDef]:
-    """The routes of this module; all of them need a key."""
-    api = _JobApi(backend, settings)
-    return [
-        web.post(BASE, guarded(api.create, settings)),
-        web.get(BASE + "/{job_id}", guarded(api.one, settings)),
-    ]
+class OnlineJobs:
+    """What can be asked of the jobs in online mode."""
 
-
-class _JobApi:
     def __init__(self, backend: Backend, settings: Settings) -> None:
         self._backend = backend
         self._settings = settings
 
-    async def create(self, request: web.Request) -> web.Response:
-        """A job, which begins at once, and in its metadata where to send its calls."""
-        body = await read_object(request, CONFIG_BYTES)
-        config = _config(body)
-        algorithm = _online_algorithm(config, text_of(body, "algorithm"))
+    async def create(
+        self,
+        request: web.Request,
+        body: Mapping[str, Any],
+        config: Mapping[str, Any],
+        asked: str | None,
+    ) -> web.Response:
+        """A job from the request's body, which begins at once, and in its metadata where to send
+        its calls. `asked`: the algorithm it should be of, if that was said."""
+        algorithm = _algorithm(config, asked)
         if body.get("auto_start", True) is not True:
             raise InvalidRequest(
                 "an online job begins at once; leave auto_start out", param="auto_start"
             )
-        asked: dict[str, Any] = {"config_body": config}
-        asked |= {name: body[name] for name in ("overrides", "metadata") if name in body}
-        created = await self._backend.create(asked, algorithm)
+        session: dict[str, Any] = {"config_body": config}
+        session |= {name: body[name] for name in ("overrides", "metadata") if name in body}
+        created = await self._backend.create(session, algorithm)
         status = await self._backend.status(created["session_id"])
         job = {**_job(status), "metadata": self._metadata(request, status)}
         return web.json_response(job)
@@ -75,6 +74,28 @@ class _JobApi:
         if with_snapshot:
             job["snapshot"] = state_of(status)
         return web.json_response(job)
+
+    async def events(self, request: web.Request) -> web.Response:
+        """What happened after `since_seq`, oldest first; never half of what happened at once."""
+        since = whole_number(request, "since_seq", 0, least=0, most=_MOST_SEQ)
+        limit = whole_number(request, "limit", _LISTED, least=1, most=_MOST_LISTED)
+        events = events_of(await self._status(request.match_info["job_id"]))
+        newer = [event for event in events if event["seq"] > since]
+        last = newer[:limit][-1]["seq"] if newer else since
+        found = [
+            {**event, "type": f"learning.policy.{event['event_type']}"}
+            for event in newer
+            if event["seq"] <= last
+        ]
+        return web.json_response({"events": found, "next_seq": last})
+
+    async def command(self, request: web.Request) -> web.Response:
+        """Pause, resume or cancel."""
+        job_id = request.match_info["job_id"]
+        session = await self._status(job_id)
+        action = request.match_info["action"]
+        after = await self._backend.command(session["session_id"], action, {})
+        return answered(steered(job_id, _STATUSES[Status(after["status"])]))
 
     async def _status(self, job_id: str) -> dict[str, Any]:
         """Of the job's session."""
@@ -99,10 +120,11 @@ def _job(status: Mapping[str, Any]) -> dict[str, Any]:
     return {**plain, "status": _STATUSES[Status(status["status"])]}
 
 
-def _config(body: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration: under `config_body`, or the body itself."""
+def config_of(body: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration in a submitted body: under `config_body`, or the body itself. Raises
+    `InvalidRequest`."""
     if "config_body" not in body:
-        return {name: body[name] for name in _ROOTS if name in body}
+        return {name: body[name] for name in ROOTS if name in body}
     config = body["config_body"]
     if not isinstance(config, dict):
         raise InvalidRequest(
@@ -111,29 +133,28 @@ def _config(body: Mapping[str, Any]) -> dict[str, Any]:
     return config
 
 
-def _online_algorithm(config: Mapping[str, Any], asked: str | None) -> str:
-    """The algorithm of an online configuration. Raises `InvalidRequest` for any other."""
-    root = next((name for name in _ROOTS if name in config), None)
+def mode_of(config: Mapping[str, Any]) -> str:
+    """Whether a configuration is for an `online` job or an `offline` one, which is what it is when
+    it does not say. Raises `InvalidRequest` for any other word."""
+    root = next((name for name in ROOTS if name in config), None)
     section = config.get(root) if root is not None else None
-    if not isinstance(section, Mapping):
+    algorithm = section.get("algorithm") if isinstance(section, Mapping) else None
+    if not isinstance(section, Mapping) or algorithm not in ALGORITHMS:
+        return "offline"
+    own = section.get(algorithm)
+    mode = own.get("mode") if isinstance(own, Mapping) else None
+    if mode not in (None, "online", "offline"):  # not a set: it may be anything
         raise InvalidRequest(
-            "config_body must hold `prompt_learning` (or `policy_optimization`)",
-            param="config_body",
+            "mode must be 'online' or 'offline'", param=f"config_body.{root}.{algorithm}.mode"
         )
-    algorithm, where = section.get("algorithm"), f"config_body.{root}"
-    if algorithm not in ALGORITHMS:
-        raise InvalidRequest(
-            f"algorithm must be one of {', '.join(ALGORITHMS)}", param=f"{where}.algorithm"
-        )
+    return mode or "offline"
+
+
+def _algorithm(config: Mapping[str, Any], asked: str | None) -> str:
+    section, _ = section_of(config, *ALGORITHMS)
+    algorithm = str(section["algorithm"])
     if asked not in {None, algorithm}:
         raise InvalidRequest(
             f"algorithm is {asked!r}, but its config is for {algorithm!r}", param="algorithm"
         )
-    own = section.get(algorithm)
-    if not isinstance(own, Mapping) or own.get("mode") != "online":
-        raise InvalidRequest(
-            f"this path is for jobs with {algorithm}.mode 'online'; offline jobs go to the policy "
-            "job routes, /api/policy-optimization/online/jobs",
-            param=f"{where}.{algorithm}.mode",
-        )
-    return str(algorithm)
+    return algorithm

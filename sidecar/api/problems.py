@@ -100,7 +100,7 @@ def render(request: web.Request, problem: Problem) -> web.Response:
     path = request.path
     if _MODEL_ROUTE.match(path):
         body, content_type = _openai(problem), _JSON
-    elif path.startswith("/api/"):
+    elif path.startswith(("/api/", "/eval/")):
         body, content_type = _detail(problem), _JSON
     else:
         body, content_type = _problem_details(request, problem), _PROBLEM
@@ -126,8 +126,11 @@ def _openai(problem: Problem) -> dict[str, Any]:
 
 
 def _detail(problem: Problem) -> dict[str, Any]:
-    error = {"message": problem.detail, "code": problem.code}
-    return {"detail": problem.detail, "error": error}
+    """There is no place for the field that was wrong in this dialect, so the text names it."""
+    text, param = problem.detail, problem.param or ""
+    if problem.status == HTTPStatus.BAD_REQUEST and param.rpartition(".")[2] not in text:
+        text = f"{param}: {text}"
+    return {"detail": text, "error": {"message": text, "code": problem.code}}
 
 
 def _problem_details(request: web.Request, problem: Problem) -> dict[str, Any]:

@@ -57,8 +57,8 @@ class Receipt:
     """False when this revision, or a later one, had been counted before."""
 
 
-class Backend(Protocol):
-    """An optimiser: sessions that select, learn and can be steered."""
+class Selector(Protocol):
+    """What the request path asks: memory only, no await, microseconds."""
 
     def select(self, session_id: str, correlation_id: str, now: float) -> Selection:
         """The candidate for a conversation: the one it already has, else a new draw.
@@ -71,6 +71,10 @@ class Backend(Protocol):
     def pattern(self, session_id: str) -> Pattern:
         """The session's baseline prompt, to see whether a call is its before anything is drawn.
         Memory only. Raises `NotFound`."""
+
+
+class Backend(Selector, Protocol):
+    """An optimiser: sessions that select, learn and can be steered."""
 
     async def report(self, session_id: str, rewards: Sequence[Reward]) -> list[Receipt]:
         """Count rewards, each (rollout, revision) once however often it is reported; durable when

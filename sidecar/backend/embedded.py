@@ -4,7 +4,6 @@ import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import structlog
 
@@ -16,8 +15,9 @@ from sidecar.core.ids import BASELINE
 from sidecar.core.prompt import Pattern
 from sidecar.core.session import Entry, SessionRecord, Status
 from sidecar.engine import algorithms, view
-from sidecar.engine.config import ROOTS, SessionConfig, override
+from sidecar.engine.config import ROOTS, override
 from sidecar.engine.live import LiveSession
+from sidecar.engine.origins import ProposerOrigins
 from sidecar.engine.propose import Reflection
 from sidecar.errors import InvalidRequest, NotFound
 from sidecar.store.base import Store
@@ -58,7 +58,7 @@ class EmbeddedBackend:
         self._metrics = metrics
         self._remember = remember
         self._per_day = proposals_per_day
-        self._origins = {_origin(url) for url in proposer_origins}
+        self._origins = ProposerOrigins(proposer_origins)
         self._clock = clock
         self._config_dir = config_dir
         self._live: dict[str, LiveSession] = {}
@@ -114,7 +114,7 @@ class EmbeddedBackend:
         if session_id in self._live:
             return self._resumed(self._live[session_id], request, algorithm)
         parsed = algorithms.parse(_config_body(request), algorithm)
-        self._check_proposer(parsed)
+        self._origins.check(parsed.proposer.base_url, "proposer_url")
         record = SessionRecord(
             session_id,
             parsed.algorithm,
@@ -230,16 +230,6 @@ class EmbeddedBackend:
             )
         return given
 
-    def _check_proposer(self, parsed: SessionConfig) -> None:
-        """Never let a request point the engine at an address of its choosing."""
-        url = parsed.proposer.base_url
-        if url and _origin(url) not in self._origins:
-            raise InvalidRequest(
-                "proposer_url names an origin that this sidecar does not allow; add it to "
-                "engine.proposer_origins, or leave proposer_url out to use the provider",
-                param="proposer_url",
-            )
-
 
 def _config_body(request: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration of a create request, overrides applied."""
@@ -285,8 +275,3 @@ def _mapping(request: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise InvalidRequest(f"{name} must be an object", param=name)
     return value
-
-
-def _origin(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
-    return parts.scheme.lower(), parts.netloc.lower()

@@ -37,3 +37,8 @@ def candidate_id(entropy: bytes) -> str:
 def job_id(entropy: bytes) -> str:
     """A job id from at least 8 random bytes: `pl_` and 16 hex digits, as the SDK requires."""
     return "pl_" + entropy.hex()[:16]
+
+
+def eval_job_id(entropy: bytes) -> str:
+    """An eval job's id from at least 8 random bytes: `eval-` and 16 hex digits."""
+    return "eval-" + entropy.hex()[:16]

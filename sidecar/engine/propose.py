@@ -11,6 +11,10 @@ class ProposalFailed(Exception):
     """The reflection model gave no usable answer; learning goes on without this proposal."""
 
 
+class EmptyAnswer(ProposalFailed):
+    """It answered, but said nothing."""
+
+
 class Reflection:
     """The reflection model behind an OpenAI-compatible API."""
 
@@ -43,7 +47,7 @@ class Reflection:
             raise ProposalFailed(_why(error)) from error
         text: str | None = answer.choices[0].message.content if answer.choices else None
         if not text:
-            raise ProposalFailed("the answer was empty")
+            raise EmptyAnswer("the answer was empty")
         return text
 
     def _client(self, proposer: Proposer) -> openai.AsyncOpenAI:

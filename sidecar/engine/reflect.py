@@ -4,7 +4,7 @@ What users wrote is data. It goes in fenced by the template, trimmed, stripped o
 and of anything that would close the fence, with credentials masked; it is never an instruction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,19 +69,26 @@ def prompt(
 ) -> str:
     """The text to send to the reflection model; `tried` are earlier instructions and the average
     reward of each, the best last (Yang et al., arXiv 2309.03409)."""
-    rendered: str = InstructionProposalSignature.prompt_renderer(
-        {
-            "current_instruction_doc": parent.text,
-            "dataset_with_feedback": [_record(e) for e in experiences],
-        }
-    )
+    rendered = render(parent.text, [_record(e) for e in experiences])
     if len(tried) > 1:
         rendered += _TRIED + "".join(
             f"\n\nAverage reward {mean:.2f}:\n{data(text, _TEXT)}" for text, mean in tried
         )
-    if placeholders:
-        rendered += _PLACEHOLDERS.format(names=", ".join(f"{{{name}}}" for name in placeholders))
+    return rendered + keep_placeholders(placeholders)
+
+
+def render(text: str, records: Sequence[Mapping[str, Any]]) -> str:
+    """GEPA's question about an instruction and what came of it, record by record."""
+    rendered: str = InstructionProposalSignature.prompt_renderer(
+        {"current_instruction_doc": text, "dataset_with_feedback": records}
+    )
     return rendered
+
+
+def keep_placeholders(names: Sequence[str]) -> str:
+    """What to add to a question about an instruction with placeholders."""
+    shown = ", ".join(f"{{{name}}}" for name in names)
+    return _PLACEHOLDERS.format(names=shown) if names else ""
 
 
 def extract(answer: str) -> str:

@@ -30,13 +30,15 @@ def refusal(
     placeholders: Collection[str],
     known: Iterable[str],
     shown: Sequence[str],
+    limit: int | None = None,
 ) -> str:
     """Why `text` may not serve; empty if it may.
 
     `placeholders` are the wildcards' names, `known` the texts of all candidates so far, `shown`
-    the users' own words that the reflection model was given.
+    the users' own words that the reflection model was given, `limit` the greatest length in
+    characters, by default one that goes by the baseline's.
     """
-    allowed = max(_MIN_ALLOWED, _GROWTH * len(baseline))
+    allowed = limit or max(_MIN_ALLOWED, _GROWTH * len(baseline))
     reasons = {
         "empty": not text.strip(),
         "too_long": len(text) > allowed,

@@ -22,6 +22,8 @@ class Kind(StrEnum):
 
     CHAT = "chat"
     SESSION = "session"
+    TRIAL = "trial"
+    """On the address that an offline job's task app was given."""
     OTHER = "other"
 
 

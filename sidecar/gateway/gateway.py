@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from aiohttp import ClientResponse, hdrs, web
 
-from sidecar.backend.base import Backend
+from sidecar.backend.base import Selector
 from sidecar.core.headers import Headers, for_client, from_raw
 from sidecar.core.ids import is_correlation_id, is_session_id
 from sidecar.core.rollout import Outcome
@@ -20,7 +20,7 @@ from sidecar.gateway.identity import ChainMemory
 from sidecar.gateway.planner import Caller, Planner
 from sidecar.gateway.relay import End, Relay, abort
 from sidecar.gateway.route import Router, choose
-from sidecar.gateway.settle import Settler
+from sidecar.gateway.settle import SessionSettler, Settler
 from sidecar.gateway.target import query_of, tail_of
 from sidecar.gateway.upstream import Body, Outgoing, Upstream
 from sidecar.settings import Settings
@@ -44,6 +44,16 @@ class SessionUrl:
     algorithm: str
     session_id: str
     correlation: str | None
+    own_query: frozenset[str] = frozenset()
+    """Query parameters that are meant for us and do not go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Who decides how calls are served, and who accounts for them."""
+
+    planner: Planner
+    settler: Settler
 
 
 class Gateway:
@@ -52,7 +62,7 @@ class Gateway:
     def __init__(
         self,
         settings: Settings,
-        backend: Backend,
+        backend: Selector,
         rollouts: Rollouts,
         metrics: Metrics,
         *,
@@ -67,7 +77,9 @@ class Gateway:
         self._router = Router(settings.routes)
         self._credentials = Credentials(settings)
         self._planner = Planner(settings, backend, self._memory, metrics)
-        self._settler = Settler(settings, rollouts, self._memory, metrics, on_turn)
+        self._sessions = Desk(
+            self._planner, SessionSettler(settings, rollouts, self._memory, metrics, on_turn)
+        )
         self._upstream = Upstream(settings.provider)
 
     async def start(self) -> None:
@@ -94,9 +106,16 @@ class Gateway:
     async def session(self, request: web.Request, url: SessionUrl) -> Answer:
         """A chat completion on a session's own URL."""
         call = Call(request, Kind.SESSION, self._clock(), url.algorithm)
-        return await self._account(call, lambda call: self._session(call, url))
+        return await self._account(call, lambda call: self._session(call, url, self._sessions))
 
-    async def _account(self, call: Call, serve: Callable[[Call], Awaitable[Answer]]) -> Answer:
+    async def trial(self, request: web.Request, url: SessionUrl, desk: Desk) -> Answer:
+        """A chat completion of an offline job's rollout; `desk` is the one that knows trials."""
+        call = Call(request, Kind.TRIAL, self._clock(), url.algorithm)
+        return await self._account(call, lambda call: self._session(call, url, desk), desk)
+
+    async def _account(
+        self, call: Call, serve: Callable[[Call], Awaitable[Answer]], desk: Desk | None = None
+    ) -> Answer:
         """Serve a call, and settle it exactly once however that ends."""
         self._metrics.in_flight.inc()
         try:
@@ -106,7 +125,7 @@ class Gateway:
             raise
         finally:
             self._metrics.in_flight.dec()
-            self._settler.settle(call)
+            (desk or self._sessions).settler.settle(call)
 
     async def _untouched(self, call: Call) -> Answer:
         request = call.request
@@ -144,19 +163,20 @@ class Gateway:
         if session is not None:
             call.follow(plan)
 
-    async def _session(self, call: Call, url: SessionUrl) -> Answer:
+    async def _session(self, call: Call, url: SessionUrl, desk: Desk) -> Answer:
         request = call.request
         _check(request, url)
-        if not self._planner.knows(url.session_id):
-            raise NotFound(f"There is no session '{url.session_id}'.", param="session_id")
+        if not desk.planner.knows(url.session_id):
+            what = "trial under way" if call.kind is Kind.TRIAL else "session"
+            raise NotFound(f"There is no {what} '{url.session_id}'.", param="session_id")
         limit = self._settings.server.max_body_bytes
         raw, whole = await read_up_to(request, limit)
         if not whole:
             raise PayloadTooLarge(f"The body is larger than {limit} bytes: send a shorter one.")
         chat = parse(raw, *self._reading(request))
         caller = Caller(url.session_id, request.headers, url.correlation, strict=True)
-        call.follow(self._planner.plan(caller, chat, call.arrived))
-        return await self._forward_plan(call, _CHAT + query_of(request.raw_path))
+        call.follow(desk.planner.plan(caller, chat, call.arrived))
+        return await self._forward_plan(call, _CHAT + query_of(request.raw_path, url.own_query))
 
     def _reading(self, request: web.Request) -> tuple[str, int]:
         encoding = request.headers.get(hdrs.CONTENT_ENCODING, "")
@@ -171,7 +191,7 @@ class Gateway:
         plan, request = call.plan, call.request
         headers = self._credentials.outgoing(
             request,
-            is_session_url=call.kind is Kind.SESSION,
+            is_session_url=call.kind in {Kind.SESSION, Kind.TRIAL},
             without=_FRAMING if plan and plan.is_rewritten else frozenset(),
         )
         self._metrics.overhead.observe(call.elapsed)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from sidecar.backend.base import Backend, Mode, Selection
+from sidecar.backend.base import Mode, Selection, Selector
 from sidecar.core import conversation
 from sidecar.core.conversation import Chain
 from sidecar.core.prompt import Pattern, Place, locate
@@ -44,7 +44,7 @@ class Planner:
     """Plans calls; remembers conversations and, for each session, the last good prompt."""
 
     def __init__(
-        self, settings: Settings, backend: Backend, memory: ChainMemory, metrics: Metrics
+        self, settings: Settings, backend: Selector, memory: ChainMemory, metrics: Metrics
     ) -> None:
         self._settings = settings.gateway
         self._backend = backend
@@ -100,7 +100,7 @@ class Planner:
         correlation = named or self._recognised(caller, chain)
         selection = self._backend.select(session, correlation, now)
         self._keep_good(selection)
-        body = _rewritten(chat, place, selection)
+        body = rewritten(chat, place, selection)
         return Plan(
             mode=selection.mode,
             body=chat.raw if body is None else body,
@@ -169,12 +169,12 @@ class Planner:
             return None
         try:
             place = locate(chat.messages, good.pattern)
-            return _rewritten(chat, place, good) if place else None
+            return rewritten(chat, place, good) if place else None
         except Exception:  # noqa: BLE001 - what broke the regular way may break this one too
             return None
 
 
-def _rewritten(chat: Chat, place: Place, chosen: Selection) -> bytes | None:
+def rewritten(chat: Chat, place: Place, chosen: Selection) -> bytes | None:
     """The body with the prompt in place, or None when it already says that."""
     candidate = Pattern.parse(chosen.text, chosen.pattern.holes)
     messages = place.fill(chat.messages, candidate, chosen.demos)

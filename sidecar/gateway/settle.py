@@ -5,6 +5,7 @@ nothing here may fail the call: what goes wrong costs learning data, and is coun
 """
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import structlog
@@ -23,22 +24,16 @@ log = structlog.get_logger()
 _LABELS = {Outcome.DONE: "ok", Outcome.FAILED: "failed", Outcome.ABORTED: "aborted"}
 
 
-class Settler:
-    """Settles calls."""
+class Settler(ABC):
+    """Settles calls; who keeps the turns is for a subclass to say."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        rollouts: Rollouts,
-        memory: ChainMemory,
-        metrics: Metrics,
-        on_turn: Callable[[], None] | None,
-    ) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings = settings.gateway
-        self._rollouts = rollouts
-        self._memory = memory
         self._metrics = metrics
-        self._on_turn = on_turn
+
+    @abstractmethod
+    def _keep(self, turn: Turn, plan: Plan) -> None:
+        """Do with a settled turn what is to be done."""
 
     def settle(self, call: Call) -> None:
         """Account for a call that has ended."""
@@ -57,15 +52,7 @@ class Settler:
         answer = self._answer(call)
         if answer.failed and call.outcome is Outcome.DONE:
             call.outcome = Outcome.FAILED
-        turn = self._record(call, plan, answer)
-        if turn.chain_key is not None:
-            self._memory.remember(turn.chain_key, turn.rollout_id)
-        if not self._rollouts.record_turn(turn):
-            self._metrics.capture_dropped.labels("queue").inc()
-        if self._on_turn is not None:
-            self._on_turn()
-        session = self._metrics.session(turn.session_id)
-        self._metrics.turns.labels(session, turn.outcome.value).inc()
+        self._keep(self._record(call, plan, answer), plan)
 
     def _answer(self, call: Call) -> Answer:
         if call.capture is None:
@@ -93,6 +80,33 @@ class Settler:
             prompt_tokens=answer.prompt_tokens,
             completion_tokens=answer.completion_tokens,
         )
+
+
+class SessionSettler(Settler):
+    """Settles the calls of sessions: their turns go to the store."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        rollouts: Rollouts,
+        memory: ChainMemory,
+        metrics: Metrics,
+        on_turn: Callable[[], None] | None,
+    ) -> None:
+        super().__init__(settings, metrics)
+        self._rollouts = rollouts
+        self._memory = memory
+        self._on_turn = on_turn
+
+    def _keep(self, turn: Turn, plan: Plan) -> None:  # noqa: ARG002 - the turn says it all
+        if turn.chain_key is not None:
+            self._memory.remember(turn.chain_key, turn.rollout_id)
+        if not self._rollouts.record_turn(turn):
+            self._metrics.capture_dropped.labels("queue").inc()
+        if self._on_turn is not None:
+            self._on_turn()
+        session = self._metrics.session(turn.session_id)
+        self._metrics.turns.labels(session, turn.outcome.value).inc()
 
 
 def _chain_key(call: Call, plan: Plan, answer: Answer) -> str | None:

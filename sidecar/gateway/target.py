@@ -26,9 +26,14 @@ def tail_of(raw_target: str, prefix: str) -> str:
     return tail + mark + query
 
 
-def query_of(raw_target: str) -> str:
-    """The target's query with its question mark, or an empty string."""
+def query_of(raw_target: str, without: frozenset[str] = frozenset()) -> str:
+    """The target's query with its question mark, or an empty string; parameters of these names
+    are left out."""
     _, mark, query = raw_target.partition("?")
+    if without:
+        kept = [part for part in query.split("&") if part.partition("=")[0] not in without]
+        query = "&".join(kept)
+        mark = mark if query else ""
     return mark + query
 
 

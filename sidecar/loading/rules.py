@@ -107,6 +107,8 @@ def _provider(settings: Settings) -> Iterator[Complaint]:
         )
     if settings.engine.proposer_base_url:
         yield from _url("engine.proposer_base_url", settings.engine.proposer_base_url)
+    if settings.jobs.interceptor_url:
+        yield from _url("jobs.interceptor_url", settings.jobs.interceptor_url)
 
 
 def _is_us(settings: Settings) -> bool:

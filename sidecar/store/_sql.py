@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from sidecar.core.feedback import FeedbackEvent, Kind
+from sidecar.core.job import JobEvent, JobKind, JobRecord
 from sidecar.core.rollout import Assignment, Outcome, Turn
 from sidecar.core.session import Entry, JournalEntry
 from sidecar.store.base import StoreError
@@ -102,6 +103,31 @@ MIGRATIONS = (
         updated_at REAL NOT NULL
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE job (
+        job_id TEXT PRIMARY KEY,
+        created_at REAL NOT NULL,
+        body TEXT NOT NULL
+    );
+    CREATE TABLE job_event (
+        id INTEGER PRIMARY KEY,
+        job_id TEXT NOT NULL,
+        seq INTEGER NOT NULL,
+        key TEXT NOT NULL,
+        type TEXT NOT NULL,
+        body TEXT NOT NULL,
+        UNIQUE (job_id, seq),
+        UNIQUE (job_id, key)
+    );
+    CREATE INDEX job_event_by_type ON job_event (job_id, type, seq);
+    CREATE TABLE artifact (
+        id INTEGER PRIMARY KEY,
+        job_id TEXT NOT NULL,
+        name TEXT NOT NULL,
+        content BLOB NOT NULL,
+        UNIQUE (job_id, name)
+    );
+    """,
 )
 """One script per version of the schema; never edit one that was released, add the next."""
 
@@ -186,6 +212,17 @@ def to_entry(body: str, seq: int) -> JournalEntry:
     """A journal entry from its row."""
     values = load(body)
     return JournalEntry(**values | {"kind": Entry(values["kind"]), "seq": seq})
+
+
+def to_job(body: str) -> JobRecord:
+    """A job's record from its row."""
+    values = load(body)
+    return JobRecord(**values | {"kind": JobKind(values["kind"])})
+
+
+def to_job_event(body: str, seq: int) -> JobEvent:
+    """An event of a job from its row."""
+    return JobEvent(**load(body) | {"seq": seq})
 
 
 def marks(values: Sequence[object]) -> str:

@@ -1,11 +1,12 @@
 """What state exists, and what a store promises about it.
 
-Five kinds of state, in the order a conversation meets them:
+Six kinds of state, in the order a conversation meets them:
 
 * **assignments and turns**: which candidate serves a conversation, and each call of it;
 * **feedback**: the events users sent, acknowledged only once they are here;
 * **the outbox**: which rollouts have feedback that the session has not been told about yet;
 * **sessions**: their creation record, their journal and a snapshot of the folded state;
+* **jobs**: offline jobs, their journals and what they left behind;
 * **secrets**: what the sidecar signs and opens with, and the keys that users entrust to it.
 
 Two ways to write. `record_*` is for the request path: it never blocks and never raises; the write
@@ -23,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sidecar.core.feedback import FeedbackEvent
+from sidecar.core.job import JobEvent, JobRecord
 from sidecar.core.rollout import Assignment, Turn
 from sidecar.core.session import JournalEntry, SessionRecord, Snapshot
 from sidecar.errors import Unavailable
@@ -198,7 +200,39 @@ class Secrets(Protocol):
         """The secret of this name."""
 
 
-class Store(Rollouts, Feedback, Sessions, Secrets, Protocol):
+class Jobs(Protocol):
+    """Offline jobs: their records, their journals, and what they left behind."""
+
+    async def add_job(self, record: JobRecord) -> JobRecord | None:
+        """Store a new job. None if it is new, else the record that already has this id."""
+
+    async def jobs(self) -> list[JobRecord]:
+        """All jobs, oldest first."""
+
+    async def append_events(self, job_id: str, events: Sequence[JobEvent]) -> list[JobEvent]:
+        """Append to a job's journal, all or none, skipping keys that it already has. Returns the
+        events that were appended, with their sequence numbers (1, 2, 3, … without gaps)."""
+
+    async def job_events(
+        self, job_id: str, after: int, limit: int, types: Sequence[str] = ()
+    ) -> list[JobEvent]:
+        """Events with a sequence number above `after`, in order; when types are given, only
+        those."""
+
+    async def last_events(self, job_id: str, types: Sequence[str]) -> list[JobEvent]:
+        """The newest event of each of these types, where there is one, in order."""
+
+    async def keep_artifact(self, job_id: str, name: str, content: bytes) -> None:
+        """Keep a file of a job, in place of any of that name."""
+
+    async def artifact(self, job_id: str, name: str) -> bytes | None:
+        """The file of this name."""
+
+    async def artifacts(self, job_id: str) -> list[tuple[str, int]]:
+        """Name and size in bytes of every file, by name."""
+
+
+class Store(Rollouts, Feedback, Sessions, Secrets, Jobs, Protocol):
     """All of it, behind one life cycle."""
 
     durable: bool

@@ -9,8 +9,10 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from sidecar.core.feedback import FeedbackEvent
+from sidecar.core.job import JobEvent, JobRecord
 from sidecar.core.rollout import Assignment, Turn
 from sidecar.core.session import Entry, JournalEntry, SessionRecord, Snapshot
 from sidecar.store.base import Counts, DeadLetter, DueReward, Secret
@@ -291,7 +293,63 @@ class _Secrets:
         return self._secrets.get(name)
 
 
-class MemoryStore(_Rollouts, _Feedback, _Sessions, _Secrets):
+class _Jobs:
+    """Offline jobs: records, journals, files."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, JobRecord] = {}
+        self._job_events: dict[str, dict[str, JobEvent]] = {}
+        self._artifacts: dict[str, dict[str, bytes]] = {}
+
+    async def add_job(self, record: JobRecord) -> JobRecord | None:
+        """See `base.Jobs`."""
+        known = self._jobs.get(record.job_id)
+        if known is None:
+            self._jobs[record.job_id] = record
+        return known
+
+    async def jobs(self) -> list[JobRecord]:
+        """See `base.Jobs`."""
+        return sorted(self._jobs.values(), key=lambda record: record.created_at)
+
+    async def append_events(self, job_id: str, events: Sequence[JobEvent]) -> list[JobEvent]:
+        """See `base.Jobs`."""
+        journal = self._job_events.setdefault(job_id, {})
+        appended = []
+        for event in events:
+            if event.key not in journal:
+                journal[event.key] = replace(event, seq=len(journal) + 1)
+                appended.append(journal[event.key])
+        return appended
+
+    async def job_events(
+        self, job_id: str, after: int, limit: int, types: Sequence[str] = ()
+    ) -> list[JobEvent]:
+        """See `base.Jobs`."""
+        newer = islice(self._job_events.get(job_id, {}).values(), max(after, 0), None)
+        return list(islice((e for e in newer if not types or e.type in types), limit))
+
+    async def last_events(self, job_id: str, types: Sequence[str]) -> list[JobEvent]:
+        """See `base.Jobs`."""
+        journal = self._job_events.get(job_id, {}).values()
+        newest = {event.type: event for event in journal if event.type in types}
+        return sorted(newest.values(), key=lambda event: event.seq)
+
+    async def keep_artifact(self, job_id: str, name: str, content: bytes) -> None:
+        """See `base.Jobs`."""
+        self._artifacts.setdefault(job_id, {})[name] = content
+
+    async def artifact(self, job_id: str, name: str) -> bytes | None:
+        """See `base.Jobs`."""
+        return self._artifacts.get(job_id, {}).get(name)
+
+    async def artifacts(self, job_id: str) -> list[tuple[str, int]]:
+        """See `base.Jobs`."""
+        kept = self._artifacts.get(job_id, {})
+        return sorted((name, len(content)) for name, content in kept.items())
+
+
+class MemoryStore(_Rollouts, _Feedback, _Sessions, _Secrets, _Jobs):
     """A `base.Store` that forgets everything when the process ends."""
 
     durable = False
@@ -301,6 +359,7 @@ class MemoryStore(_Rollouts, _Feedback, _Sessions, _Secrets):
         _Feedback.__init__(self)
         _Sessions.__init__(self)
         _Secrets.__init__(self)
+        _Jobs.__init__(self)
 
     async def open(self) -> None:
         """Nothing to make ready."""

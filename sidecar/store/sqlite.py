@@ -1,8 +1,8 @@
 """The default store: one SQLite file in WAL mode.
 
-What is done with it is here, one method for one promise of `base.py`. How the file is opened and
-shared is told in `_file.py`, how writes are grouped and made durable in `_writer.py`, and what the
-rows look like in `_sql.py`.
+What is done with it is here and, for jobs, in `_jobs.py`: one method for one promise of `base.py`.
+How the file is opened and shared is told in `_file.py`, how writes are grouped and made durable in
+`_writer.py`, and what the rows look like in `_sql.py`.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from sidecar.core.rollout import Assignment, Turn
 from sidecar.core.session import Entry, JournalEntry, SessionRecord, Snapshot
 from sidecar.store import _sql
 from sidecar.store._file import SqliteFile
+from sidecar.store._jobs import SqliteJobs
 from sidecar.store.base import Counts, DeadLetter, DueReward, Secret
 
 PRUNE_STEP = 500
@@ -397,7 +398,7 @@ class _Secrets(SqliteFile):
         return Secret(*rows[0]) if rows else None
 
 
-class SqliteStore(_Rollouts, _Feedback, _Sessions, _Secrets):
+class SqliteStore(_Rollouts, _Feedback, _Sessions, _Secrets, SqliteJobs):
     """A `base.Store` in a file."""
 
     async def counts(self, session_id: str | None = None) -> Counts:

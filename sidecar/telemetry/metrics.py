@@ -90,6 +90,13 @@ class Metrics:
         )
         """outcome: proposed | screened_out | failed | certified | promoted | retired |
         rolled_back."""
+        self.jobs = Counter(
+            "sidecar_jobs",
+            "Offline jobs by what became of them.",
+            ["kind", "outcome"],
+            registry=registry,
+        )
+        """kind: policy | eval; outcome: submitted | succeeded | failed | cancelled."""
 
     def session(self, session_id: str) -> str:
         """The session's label value: its id, or `other` beyond the first hundred."""

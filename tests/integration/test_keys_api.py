@@ -121,7 +121,7 @@ async def test_beyond_this_machine_nobody_gets_one_unless_told(server):
 def guarded_routes(ours):
     """Method and path of every route that needs a key."""
     for route in ours.sidecar._web().router.routes():
-        path = route.resource.canonical.replace("{action}", "pause")
+        path = route.resource.canonical.replace("{action}", "pause").replace("{algorithm}", "gepa")
         open_to_all = path in {DEMO, "/api/health"} or path.endswith("/chat/completions")
         if path.startswith(("/api/", "/feedback")) and not open_to_all and route.method != "HEAD":
             yield route.method, re.sub(r"\{\w+\}", "nobody", path)

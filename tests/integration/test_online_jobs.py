@@ -117,11 +117,52 @@ async def test_the_status_is_in_the_words_of_jobs(ours, actions, status):
     assert (await get(ours, job["job_id"])).json["status"] == status
 
 
-@pytest.mark.parametrize("mode", [{"mode": "offline"}, {"mode": None}, {"mode": 7}, {}])
-async def test_an_offline_job_is_sent_to_the_policy_job_routes(ours, algorithm, mode):
-    body = {"algorithm": algorithm, "config_body": create_request(None, algorithm, **mode)}
-    body["config_body"] = body["config_body"]["config_body"]
-    assert "/api/policy-optimization/online/jobs" in refusal(await post(ours, body), 400)
+@pytest.mark.parametrize("mode", [{"mode": "offline"}, {"mode": None}, {}])
+async def test_a_job_that_is_not_online_makes_no_session(ours, algorithm, mode):
+    before = await ours.sidecar.backend.sessions()
+    config = create_request(None, algorithm, **mode)["config_body"]
+    said = refusal(await post(ours, {"algorithm": algorithm, "config_body": config}), 400)
+    assert "task app's address" in said
+    assert await ours.sidecar.backend.sessions() == before
+
+
+@pytest.mark.parametrize("mode", [7, "", "live", ["online"]])
+async def test_a_mode_that_is_none_is_refused(ours, algorithm, mode):
+    body = {"config_body": create_request(None, algorithm, mode=mode)["config_body"]}
+    assert "mode" in refusal(await post(ours, body), 400)
+
+
+@pytest.mark.parametrize("path", ["/api/policy-optimization/online/jobs", "/api/jobs"])
+async def test_an_online_job_is_there_under_the_other_names_too(ours, algorithm, path):
+    job = await created(ours, algorithm)
+    found = await call(ours, "GET", f"{path}/{job['job_id']}", X_API_Key=KEY)
+    assert found.json == job
+
+
+@pytest.mark.parametrize(
+    ("action", "status"), [("pause", "paused"), ("cancel", "cancelled"), ("resume", "running")]
+)
+async def test_an_online_job_is_steered_like_any_other(ours, algorithm, action, status):
+    job = await created(ours, algorithm)
+    if action == "resume":
+        await ours.sidecar.backend.command(job["session_id"], "pause", {})
+    path = f"/api/policy-optimization/online/jobs/{job['job_id']}/{action}"
+    answer = await call(ours, "POST", path, {}, X_API_Key=KEY)
+    assert (answer.status, answer.json["status"]) == (200, "succeeded")
+    assert (await get(ours, job["job_id"])).json["status"] == status
+
+
+async def test_the_events_of_an_online_job_are_typed_like_those_of_any_other(ours, algorithm):
+    job = await created(ours, algorithm)
+    await ours.sidecar.backend.command(job["session_id"], "pause", {})
+    path = f"{JOBS}/{job['job_id']}/events"
+    first = (await call(ours, "GET", path + "?since_seq=0&limit=10000", X_API_Key=KEY)).json
+    kinds = [event["type"] for event in first["events"]]
+    assert kinds
+    assert all(kind.startswith(f"learning.policy.{algorithm}.") for kind in kinds)
+    assert first["next_seq"] == first["events"][-1]["seq"]
+    later = await call(ours, "GET", f"{path}?since_seq={first['next_seq']}", X_API_Key=KEY)
+    assert later.json == {"events": [], "next_seq": first["next_seq"]}
 
 
 @pytest.mark.parametrize(

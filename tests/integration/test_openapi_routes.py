@@ -11,11 +11,12 @@ from support.api import KEY, call
 from support.described import described, routed
 from support.whole import whole, whole_settings
 
-from sidecar.api.openapi import schemas_common, schemas_config
+from sidecar.api.openapi import schemas_common, schemas_config, schemas_job, schemas_job_config
 from sidecar.api.openapi.document import document
 from sidecar.api.openapi.page import page
 from sidecar.core import ids
 from sidecar.engine import config, config_mipro
+from sidecar.jobs import eval_config, policy_config, policy_fields, policy_gepa, policy_mipro
 
 PASSED_THROUGH = ("*", "/v1/{}")
 PATHS = ["/openapi.json", "/docs"]
@@ -71,6 +72,20 @@ def test_ids_look_as_they_are_described(name, pattern):
 def test_every_key_of_an_online_config_is_described():
     assert set(schemas_config.GEPA) == config._ONLINE
     assert set(schemas_config.MIPRO) == config_mipro._ONLINE
+
+
+def test_every_key_of_an_offline_config_is_described():
+    parts = {name: set(part) for name, part in schemas_job_config.GEPA_PARTS.items()}
+    assert parts == policy_gepa._NESTED
+    assert set(schemas_job_config.GEPA) == policy_gepa._OWN | set(parts)
+    assert set(schemas_job_config.MIPRO) == policy_mipro._USED
+    assert set(schemas_job_config.TERMINATION) == policy_fields._LIMITS
+    assert set(schemas_job_config.PROPOSER) == policy_fields.PROPOSER
+
+
+def test_every_field_of_an_eval_is_described():
+    described = schemas_job.SCHEMAS["EvalRequest"]["properties"]
+    assert set(described) == eval_config._KNOWN | {*policy_config.KEY_NAMES, "metadata"}
 
 
 # -- the routes ----------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ def routed(app: web.Application) -> Iterator[Route]:
 def _alternatives(formatter: str, pattern: re.Pattern[str] | None) -> list[str]:
     paths = [formatter]
     for name, words in re.findall(
-        r"\(\?P<(\w+)>(\w+(?:\|\w+)+)\)", pattern.pattern if pattern else ""
+        r"\(\?P<(\w+)>(\w+(?:\|\w+)*)\)", pattern.pattern if pattern else ""
     ):
         paths = [p.replace("{" + name + "}", word) for p in paths for word in words.split("|")]
     return paths

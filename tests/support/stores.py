@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sidecar.core.feedback import FeedbackEvent, Kind
+from sidecar.core.job import JobEvent, JobKind, JobRecord
 from sidecar.core.rollout import Assignment, Outcome, Turn
 from sidecar.core.session import Entry, JournalEntry, SessionRecord
 from sidecar.store.base import Store
@@ -67,6 +68,16 @@ def entry(key: str, subject: str = "", **payload) -> JournalEntry:
 def record(session: str, created_at: float) -> SessionRecord:
     config = {"weights": [0.1, {"deep": None}], "name": "größer"}
     return SessionRecord(session, "gepa", config, created_at, "salt", {"team": "x"}, "pl_1")
+
+
+def job(job_id: str, created_at: float = 1.5, **changes) -> JobRecord:
+    config = {"seeds": [1, 2], "prompt": 'größer "\ud83d"', "rate": 0.1 + 0.2}
+    base = JobRecord(job_id, JobKind.POLICY, "gepa", config, created_at, {"team": "x"})
+    return replace(base, **changes)
+
+
+def happened(key: str, what: str = "progress", **data) -> JobEvent:
+    return JobEvent(key, f"learning.policy.gepa.{what}", f"{what}!", data, 5.25)
 
 
 async def attributed(store: Store, *names: str, rollout: str = "r1", session: str = "s") -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future
 
 from sidecar.settings import Settings
@@ -11,14 +11,22 @@ from support.provider import FakeProvider
 from support.whole import Whole, whole
 
 
+async def _as_it_is(running: Whole) -> None:
+    del running
+
+
 @contextlib.contextmanager
-def threaded(settings: Callable[[str], Settings]) -> Iterator[Whole]:
-    """Serve with what `settings` says about the provider's address; stopped afterwards."""
+def threaded(
+    settings: Callable[[str], Settings], prepare: Callable[[Whole], Awaitable[None]] = _as_it_is
+) -> Iterator[Whole]:
+    """Serve with what `settings` says about the provider's address; stopped afterwards. `prepare`
+    is run in that thread first."""
     started: Future[tuple[Whole, asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
     async def serve() -> None:
         try:
             async with FakeProvider() as provider, whole(settings(provider.base_url)) as running:
+                await prepare(running)
                 stop = asyncio.Event()
                 started.set_result((running, asyncio.get_running_loop(), stop))
                 await stop.wait()

@@ -161,6 +161,19 @@ def test_loopback_may_be_open(host):
     assert load({"server.host": host}, {}).server.host == host
 
 
+def test_prices_are_a_table_in_the_file_and_json_in_the_environment():
+    written('[jobs]\nprices = { "m" = [0.5, 2] }\n')
+    assert load({}, {}).jobs.prices == {"m": (0.5, 2.0)}
+    environ = {"SIDECAR_JOBS__PRICES": '{"other": [1, 2.5]}'}
+    assert load({}, environ).jobs.prices == {"other": (1.0, 2.5)}
+    for wrong in ("x", "[1, 2]", '{"m": 1}', '{"m": [1]}', '{"m": ["a", "b"]}'):
+        assert "jobs.prices" in problems({"SIDECAR_JOBS__PRICES": wrong})
+
+
+def test_an_address_for_task_apps_is_an_address():
+    assert "jobs.interceptor_url" in problems({"SIDECAR_JOBS__INTERCEPTOR_URL": "sidecar:8080"})
+
+
 def test_beyond_loopback_needs_a_key_or_the_word():
     environ = {"SIDECAR_SERVER__HOST": "0.0.0.0"}
     assert "server.host" in problems(environ)

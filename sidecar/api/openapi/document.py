@@ -6,6 +6,7 @@ from sidecar import __version__
 from sidecar.api.openapi import (
     paths_calls,
     paths_feedback,
+    paths_jobs,
     paths_keys,
     paths_process,
     paths_sessions,
@@ -14,6 +15,8 @@ from sidecar.api.openapi import (
     schemas_common,
     schemas_config,
     schemas_feedback,
+    schemas_job,
+    schemas_job_config,
     schemas_other,
     schemas_session,
 )
@@ -24,8 +27,11 @@ GROUPS = (
     paths_calls.GROUP,
     paths_sessions.GROUP,
     paths_feedback.GROUP,
+    paths_jobs.JOBS,
+    paths_jobs.EVALS,
     paths_systems.DEMOS,
     paths_systems.LATER,
+    paths_jobs.OTHERS,
     paths_keys.GROUP,
     paths_process.GROUP,
 )
@@ -35,6 +41,8 @@ _SCHEMAS = (
     | schemas_config.SCHEMAS
     | schemas_candidate.SCHEMAS
     | schemas_feedback.SCHEMAS
+    | schemas_job.SCHEMAS
+    | schemas_job_config.SCHEMAS
     | schemas_other.SCHEMAS
     | schemas_common.SCHEMAS
 )

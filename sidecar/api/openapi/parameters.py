@@ -1,7 +1,15 @@
 """Parameters: those of the paths by name, and what several queries share."""
 
 from sidecar.api.openapi.model import Parameter, integer, ref, text
-from sidecar.api.openapi.schemas_common import CANDIDATE, ROLLOUT, SESSION
+from sidecar.api.openapi.schemas_common import (
+    ARTIFACT,
+    CANDIDATE,
+    EVAL,
+    JOB,
+    ROLLOUT,
+    SESSION,
+    TRIAL,
+)
 from sidecar.api.scope import ALGORITHMS
 
 IN_PATHS = {
@@ -20,7 +28,24 @@ IN_PATHS = {
             ROLLOUT,
         ),
         Parameter("candidate_id", "path", "The candidate.", ref("CandidateId"), CANDIDATE),
-        Parameter("job_id", "path", "The job.", text(minLength=1), "pl_0123456789abcdef"),
+        Parameter(
+            "optimizer",
+            "path",
+            "Either name.",
+            text(enum=["policy-optimization", "prompt-learning"]),
+            "policy-optimization",
+        ),
+        Parameter(
+            "service", "path", "Either name.", text(enum=["learning", "orchestration"]), "learning"
+        ),
+        Parameter("job_id", "path", "The job.", ref("JobId"), JOB),
+        Parameter("eval_id", "path", "The job.", ref("JobId"), EVAL),
+        Parameter(
+            "action", "path", "What to do.", text(enum=["cancel", "pause", "resume"]), "cancel"
+        ),
+        Parameter("artifact", "path", "Its name, slashes and all.", text(minLength=1), ARTIFACT),
+        Parameter("snapshot_id", "path", "Its name.", text(minLength=1), "1"),
+        Parameter("trial", "path", "The trial: a secret of the rollout.", text(minLength=1), TRIAL),
         Parameter("file_id", "path", "Any id.", text(minLength=1), "file_1"),
     )
 }

@@ -13,10 +13,12 @@ from sidecar.api.openapi.model import (
     ref,
     text,
 )
+from sidecar.api.openapi.parameters import query
 from sidecar.api.openapi.replies import MODEL
 from sidecar.backend.base import Mode
 
 _SESSION = "/api/{algorithm}/v1/{session_id}"
+_TRIAL = "/api/interceptor/v1/{trial}"
 _EXAMPLE = {
     "model": "gpt-4.1-mini",
     "messages": [
@@ -56,12 +58,13 @@ _CONVERSATION = Parameter(
     "The conversation, if the application names it (`gateway.correlation_header`).",
     ref("CorrelationId"),
 )
+_CID = query("cid", "The rollout's correlation, where the path names none.", ref("CorrelationId"))
 
 
-def _replies(*refused: int) -> dict[int | str, Reply]:
+def _replies(*refused: int, keyed: bool = True) -> dict[int | str, Reply]:
     replies = {
         200: Reply("The provider's answer.", _ANSWER, _SYSTEMS),
-        **MODEL.replies(None, 502, 504, *refused),
+        **MODEL.replies(None, 502, 504, *refused, keyed=keyed),
     }
     return replies | {"default": Reply("Whatever else the provider answered.")}
 
@@ -77,6 +80,20 @@ def _on_session(form: str, name: str, summary: str, description: str = "") -> Op
         (_CONVERSATION,),
         Body(ref("ChatRequest"), _EXAMPLE),
         Key.PROXY,
+    )
+
+
+def _on_trial(form: str, name: str, summary: str, *parameters: Parameter) -> Operation:
+    return Operation(
+        "POST",
+        f"{_TRIAL}{form}/chat/completions",
+        name,
+        summary,
+        _replies(400, 404, 413, keyed=False),
+        "The prompt on trial takes the place of the job's. 404 once the rollout is over.",
+        parameters,
+        Body(ref("ChatRequest"), _EXAMPLE),
+        Key.NONE,
     )
 
 
@@ -101,6 +118,16 @@ _OPERATIONS = (
         "call_conversation_v1",
         "The same, as OpenAI clients write it",
         "For clients whose base URL ends in `/v1`.",
+    ),
+    _on_trial("", "call_trial", "A chat completion of an offline job's rollout", _CID),
+    _on_trial(
+        "/{correlation_id}", "call_trial_conversation", "The same, with the rollout's correlation"
+    ),
+    _on_trial(
+        "/{correlation_id}/v1",
+        "call_trial_conversation_v1",
+        "The same, as OpenAI clients write it",
+        _CID,
     ),
 )
 

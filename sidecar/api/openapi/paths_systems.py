@@ -1,6 +1,6 @@
 """The same sessions under the names that the published demos and later clients use."""
 
-from sidecar.api.openapi.model import Body, Group, Operation, boolean, integer, or_empty, ref, text
+from sidecar.api.openapi.model import Body, Group, Operation, integer, or_empty, ref, text
 from sidecar.api.openapi.parameters import limit, query
 from sidecar.api.openapi.paths_sessions import CORRELATION, REWARD
 from sidecar.api.openapi.replies import DETAIL, MODEL, Dialect, done
@@ -9,7 +9,6 @@ from sidecar.api.openapi.schemas_config import EXAMPLE
 
 _GEPA = "/api/gepa/v1"
 _MIPRO = "/api/prompt-learning/online/mipro/systems"
-_JOBS = "/api/prompt-learning/online/jobs"
 _STEERED = "/api/v1/online/sessions/{session_id}"
 _VERSIONS = {"mipro": "/api/v1/online/sessions", "gepa": "/api/v2/online/sessions"}
 
@@ -62,29 +61,6 @@ _INIT = Operation(
     "Create a session under your own id, or find it (GEPA)",
     MODEL.replies(done("SystemCreated"), 400, 413, 503),
     body=Body(ref("InitSystem"), {"system_id": SESSION, "org_id": "demo", "config": EXAMPLE}),
-)
-
-_JOB_OPERATIONS = (
-    Operation(
-        "POST",
-        _JOBS,
-        "create_job",
-        "Create an online job, which is a session",
-        DETAIL.replies(done("Job"), 400, 413, 503),
-        body=Body(ref("JobRequest"), {"algorithm": "gepa", "config_body": EXAMPLE}),
-    ),
-    Operation(
-        "GET",
-        _JOBS + "/{job_id}",
-        "get_job",
-        "An online job, and in its metadata where its calls go",
-        DETAIL.replies(done("Job"), 400, 404),
-        parameters=(
-            query("include_events", "With its events.", boolean(default=False)),
-            query("include_snapshot", "With its session's state.", boolean(default=False)),
-            query("include_metadata", "With its metadata.", boolean(default=True)),
-        ),
-    ),
 )
 
 
@@ -176,9 +152,9 @@ _CANDIDATES = (
 
 DEMOS = Group(
     "Published demos",
-    "Sessions under the names that the public GEPA and MIPRO demos use: a system is a session, and "
-    "an online job makes one.",
-    (_INIT, *_system("gepa", _GEPA, MODEL), *_JOB_OPERATIONS, *_system("mipro", _MIPRO, DETAIL)),
+    "Sessions under the names that the public GEPA and MIPRO demos use: a system is a session. The "
+    "MIPRO demos make theirs as an online job.",
+    (_INIT, *_system("gepa", _GEPA, MODEL), *_system("mipro", _MIPRO, DETAIL)),
 )
 
 LATER = Group(

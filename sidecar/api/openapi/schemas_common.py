@@ -5,6 +5,10 @@ from sidecar.api.openapi.model import Json, array, integer, nullable, record, te
 SESSION = "support"
 ROLLOUT = "trace_6f1c"
 CANDIDATE = "baseline"
+JOB = "pl_0123456789abcdef"
+EVAL = "eval-0123456789abcdef"
+ARTIFACT = "traces/seed_1.json"
+TRIAL = "trial_0123456789abcdef0123456789abcdef"
 """What the examples talk about."""
 
 _DOTS = {"not": {"enum": [".", ".."]}}

@@ -1,4 +1,4 @@
-"""Jobs, systems, keys, files, model calls and health."""
+"""Systems, keys, files, model calls and health."""
 
 from sidecar.api.env_keys import ALGORITHM
 from sidecar.api.keys import MAX_HOURS
@@ -11,7 +11,6 @@ from sidecar.api.openapi.model import (
     nullable,
     number,
     one_given,
-    or_empty,
     record,
     ref,
     text,
@@ -19,43 +18,7 @@ from sidecar.api.openapi.model import (
 from sidecar.api.openapi.schemas_session import COUNT, TIME, UNIT
 from sidecar.api.scope import ALGORITHMS
 
-_JOB_STATUSES = ["running", "paused", "succeeded", "cancelled"]
-
 _KINDS = [f"{name}_online" for name in ALGORITHMS]
-
-_JOBS: dict[str, Json] = {
-    "JobRequest": record(
-        {
-            "config_body": ref("ConfigBody", "With `mode` `online` in the algorithm's section."),
-            "prompt_learning": anything("As in `ConfigBody`, in place of `config_body`."),
-            "policy_optimization": anything("The same."),
-            "algorithm": nullable(or_empty(text("As in the config.", enum=list(ALGORITHMS)))),
-            "overrides": nullable(record({}, "As in a session's create request.")),
-            "metadata": nullable(record({}, "Kept, and shown again.")),
-            "auto_start": boolean("Online jobs begin at once.", enum=[True]),
-        },
-        "An online job, which is a session.",
-        anyOf=[
-            {"required": ["config_body"]},
-            {"properties": {"config_body": False}, **ref("ConfigBody")},
-        ],
-    ),
-    "Job": record(
-        {
-            "job_id": text("`pl_` and 16 hex digits."),
-            "session_id": ref("SessionId"),
-            "algorithm": text(enum=list(ALGORITHMS)),
-            "status": text("By its session's status.", enum=_JOB_STATUSES),
-            "metadata": record(
-                {}, "As given, with `{algorithm}_system_id` and `{algorithm}_proxy_url`."
-            ),
-            "events": array(ref("SystemEvent"), "When `include_events` is true."),
-            "snapshot": ref("SystemState", "When `include_snapshot` is true."),
-        },
-        "A job; most fields of its session's status stand here too.",
-        require="job_id session_id algorithm status",
-    ),
-}
 
 _SYSTEMS: dict[str, Json] = {
     "InitSystem": record(
@@ -215,4 +178,4 @@ _HEALTH: dict[str, Json] = {
     ),
 }
 
-SCHEMAS: dict[str, Json] = _JOBS | _SYSTEMS | _KEYS | _CALLS | _HEALTH
+SCHEMAS: dict[str, Json] = _SYSTEMS | _KEYS | _CALLS | _HEALTH
