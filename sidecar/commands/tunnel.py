@@ -59,10 +59,11 @@ async def _run(port: int, out: TextIO) -> None:
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
     )  # fmt: skip
+    tunnel = _Tunnel(child)
     try:
-        await _serve(_Tunnel(child), out)
+        await _serve(tunnel, out)
     finally:
-        await _end(child)
+        await _end(child, told=tunnel.told)
 
 
 async def _serve(tunnel: "_Tunnel", out: TextIO) -> None:
@@ -92,6 +93,8 @@ class _Tunnel:
 
     def __init__(self, child: asyncio.subprocess.Process) -> None:
         self._child = child
+        self.told = False
+        """Whether it has been passed a signal: it ends by itself then."""
         self._lines: deque[str] = deque(maxlen=_LINES)
         self._address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -123,6 +126,7 @@ class _Tunnel:
     def forward(self, number: signal.Signals, told: asyncio.Event) -> None:
         """Pass a signal on, and remember that it came."""
         told.set()
+        self.told = True
         if self._child.returncode is None:
             self._child.send_signal(number)
 
@@ -164,9 +168,9 @@ async def _check_port(port: int) -> None:
     writer.close()
 
 
-async def _end(child: asyncio.subprocess.Process) -> None:
-    """End the program, by force if need be."""
-    if child.returncode is None:
+async def _end(child: asyncio.subprocess.Process, *, told: bool) -> None:
+    """See the program end, by force if need be."""
+    if child.returncode is None and not told:
         child.terminate()
     try:
         async with asyncio.timeout(_END_SECONDS):
