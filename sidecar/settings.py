@@ -69,10 +69,18 @@ class Provider(_Section):
 class StoreSettings(_Section):
     """Where state is kept."""
 
-    kind: Literal["sqlite", "memory"] = "sqlite"
+    kind: Literal["sqlite", "memory", "redis"] = "sqlite"
     path: Path = Path("sidecar.db")
+    """Of `sqlite`: the file."""
+    url: SecretStr | None = None
+    """Of `redis`: `redis://`, `rediss://` or `unix://`; may hold a user and a password."""
+    prefix: str = "sidecar"
+    """Of `redis`: what all keys begin with. Replicas share it, other deployments do not."""
+    timeout_ms: float = Field(150.0, gt=0)
+    """Of `redis`: longest that a call waits to hear that its assignment is stored."""
     retention_days: float = Field(30.0, gt=0)
-    """Age at which settled turns (content) are deleted."""
+    """Age at which settled turns (content) are deleted; of `redis`, also how long what is known of
+    a conversation is kept after its last call or reward."""
 
 
 class Gateway(_Section):

@@ -16,6 +16,7 @@ PREFIX = "SIDECAR_"
 COMMON = {
     "OPENAI_API_KEY": "provider.api_key",
     "OPENAI_BASE_URL": "provider.base_url",
+    "REDIS_URL": "store.url",
     "PORT": "server.port",
     "LOG_LEVEL": "log.level",
 }

@@ -10,13 +10,16 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from sidecar.core.ids import is_session_id
 from sidecar.engine.algorithms import parse
 from sidecar.errors import InvalidRequest
 from sidecar.settings import SessionSettings, Settings
 
+_REDIS_OPTIONS = {"db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}
+"""What the URL of a Redis server may say after its '?'. Certificates are always verified."""
+_PREFIX = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -48,6 +51,7 @@ def doubtful(settings: Settings) -> Iterator[Complaint]:
                 f"no session {route.session!r} is configured; until one is created over the API, "
                 "its calls pass through untouched",
             )
+    yield from _plain_redis(settings)
     key = settings.provider.api_key or settings.engine.proposer_api_key
     if settings.sessions and key is None:
         yield Complaint(
@@ -61,6 +65,17 @@ def doubtful(settings: Settings) -> Iterator[Complaint]:
                 yield Complaint(
                     f"sessions.{i}.wildcards.{name}", f"{{{name}}} does not occur in the baseline"
                 )
+
+
+def _plain_redis(settings: Settings) -> Iterator[Complaint]:
+    if settings.store.kind == "redis" and settings.store.url is not None:
+        parts = urlsplit(settings.store.url.get_secret_value())
+        if parts.scheme == "redis" and not is_loopback(parts.hostname or ""):
+            yield Complaint(
+                "store.url",
+                "conversations and the password travel to another machine in the clear; "
+                "rediss:// encrypts them",
+            )
 
 
 def is_loopback(host: str) -> bool:
@@ -138,8 +153,15 @@ def _url(name: str, url: str) -> Iterator[Complaint]:
 
 
 def _store(settings: Settings) -> Iterator[Complaint]:
-    if settings.store.kind != "sqlite":
-        return
+    if settings.store.kind == "redis":
+        yield from _redis(settings)
+        if not _PREFIX.fullmatch(settings.store.prefix):
+            yield Complaint("store.prefix", "needs 1 to 64 of the characters A-Z a-z 0-9 _ . : -")
+    elif settings.store.kind == "sqlite":
+        yield from _file(settings)
+
+
+def _file(settings: Settings) -> Iterator[Complaint]:
     path = settings.store.path
     if path.is_dir():
         yield Complaint("store.path", f"'{path}' is a directory; needs a file's name")
@@ -147,6 +169,38 @@ def _store(settings: Settings) -> Iterator[Complaint]:
         yield Complaint("store.path", f"the directory '{path.parent}' does not exist; create it")
     elif not os.access(path if path.exists() else path.parent, os.W_OK):
         yield Complaint("store.path", f"'{path}' cannot be written by this user")
+
+
+def _redis(settings: Settings) -> Iterator[Complaint]:
+    """What is said of the URL never quotes it: it may hold a password."""
+    name, example = "store.url", "one like redis://host:6379/0"
+    if settings.store.url is None:
+        yield Complaint(
+            name,
+            f"is missing; store.kind 'redis' needs {example} (SIDECAR_STORE__URL or REDIS_URL)",
+            ("store.kind",),
+        )
+        return
+    try:
+        parts = urlsplit(settings.store.url.get_secret_value())
+        _ = parts.port  # raises for a port out of range
+    except ValueError:
+        yield Complaint(name, f"is not a URL; needs {example}")
+        return
+    options = {option for option, _ in parse_qsl(parts.query, keep_blank_values=True)}
+    if parts.scheme not in {"redis", "rediss", "unix"}:
+        yield Complaint(name, "needs redis://, rediss:// (TLS) or unix://")
+    elif parts.scheme == "unix" and not parts.path.strip("/"):
+        yield Complaint(name, "needs the socket's path after unix://")
+    elif parts.scheme != "unix" and not parts.hostname:
+        yield Complaint(name, f"needs a host, {example}")
+    elif parts.scheme != "unix" and not re.fullmatch(r"(/\d*)?", parts.path):
+        yield Complaint(name, "must end with the number of a database, or with the host")
+    elif parts.fragment:
+        yield Complaint(name, "holds a '#'; in a password it is written %23")
+    elif odd := sorted(options - _REDIS_OPTIONS):
+        allowed = ", ".join(sorted(_REDIS_OPTIONS))
+        yield Complaint(name, f"has options that cannot be set ({len(odd)}); only {allowed} can")
 
 
 def _routes(settings: Settings) -> Iterator[Complaint]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sidecar.core.job import JobEvent, JobRecord
-from sidecar.store import _sql
+from sidecar.store import _records, _sql
 from sidecar.store._file import SqliteFile
 
 
@@ -18,10 +18,10 @@ class SqliteJobs(SqliteFile):
         def add(db: sqlite3.Connection) -> JobRecord | None:
             known = db.execute("SELECT body FROM job WHERE job_id = ?", (record.job_id,)).fetchall()
             if known:
-                return _sql.to_job(*known[0])
+                return _records.to_job(*known[0])
             db.execute(
                 "INSERT INTO job (job_id, created_at, body) VALUES (?, ?, ?)",
-                (record.job_id, record.created_at, _sql.dump(record)),
+                (record.job_id, record.created_at, _records.dump(record)),
             )
             return None
 
@@ -30,7 +30,7 @@ class SqliteJobs(SqliteFile):
     async def jobs(self) -> list[JobRecord]:
         """See `base.Jobs`."""
         rows = await self.rows("SELECT body FROM job ORDER BY created_at, rowid")
-        return [_sql.to_job(*row) for row in rows]
+        return [_records.to_job(*row) for row in rows]
 
     async def append_events(self, job_id: str, events: Sequence[JobEvent]) -> list[JobEvent]:
         """See `base.Jobs`."""
@@ -55,7 +55,7 @@ class SqliteJobs(SqliteFile):
                     appended.append(replace(event, seq=last + len(appended) + 1))
             db.executemany(
                 "INSERT INTO job_event (job_id, seq, key, type, body) VALUES (?, ?, ?, ?, ?)",
-                [(job_id, e.seq, e.key, e.type, _sql.dump(e)) for e in appended],
+                [(job_id, e.seq, e.key, e.type, _records.dump(e)) for e in appended],
             )
             return appended
 
@@ -74,7 +74,7 @@ class SqliteJobs(SqliteFile):
             *([_sql.marks(types)] if types else []),
             limit,
         )
-        return [_sql.to_job_event(*row) for row in rows]
+        return [_records.to_job_event(*row) for row in rows]
 
     async def last_events(self, job_id: str, types: Sequence[str]) -> list[JobEvent]:
         """See `base.Jobs`."""
@@ -85,7 +85,7 @@ class SqliteJobs(SqliteFile):
             job_id,
             _sql.marks(types),
         )
-        return [_sql.to_job_event(*row) for row in rows]
+        return [_records.to_job_event(*row) for row in rows]
 
     async def keep_artifact(self, job_id: str, name: str, content: bytes) -> None:
         """See `base.Jobs`."""

@@ -1,21 +1,13 @@
-"""The SQLite file: its schema, how it grows with new versions, and how records become rows.
+"""The SQLite file: its schema, and how it grows with new versions.
 
-A row is the record as JSON in `body`, and beside it only the columns that something looks up or
-changes. So floats come back bit for bit, and a new field with a default needs no migration.
+A row is the record as JSON (see `_records.py`) in `body`, and beside it only the columns that
+something looks up or changes.
 """
 
-import json
 import sqlite3
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
-from typing import Any
+from collections.abc import Sequence
 
-import orjson
-
-from sidecar.core.feedback import FeedbackEvent, Kind
-from sidecar.core.job import JobEvent, JobKind, JobRecord
-from sidecar.core.rollout import Assignment, Outcome, Turn
-from sidecar.core.session import Entry, JournalEntry
+from sidecar.store._records import dump
 from sidecar.store.base import StoreError
 
 MIGRATIONS = (
@@ -128,6 +120,14 @@ MIGRATIONS = (
         UNIQUE (job_id, name)
     );
     """,
+    """
+    CREATE TABLE lease (
+        name TEXT PRIMARY KEY,
+        holder TEXT NOT NULL,
+        token INTEGER NOT NULL,
+        until REAL NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 """One script per version of the schema; never edit one that was released, add the next."""
 
@@ -162,67 +162,6 @@ def migrate(connection: sqlite3.Connection) -> None:
         connection.executescript(
             f"BEGIN IMMEDIATE; {MIGRATIONS[version]} PRAGMA user_version = {version + 1}; COMMIT;"
         )
-
-
-def dump(value: object) -> str:
-    """A record, or several, as JSON."""
-    try:
-        return orjson.dumps(value, default=_plain).decode()
-    except TypeError:  # half a surrogate pair, or more than 64 bits: users can send both
-        return json.dumps(value, default=_plain)
-
-
-def _plain(value: Any) -> dict[str, Any]:
-    if isinstance(value, Mapping):
-        return dict(value)
-    if is_dataclass(value):
-        return {field.name: getattr(value, field.name) for field in fields(value)}
-    raise TypeError(type(value).__name__)
-
-
-def load(text: str) -> Any:
-    """What `dump` wrote."""
-    try:
-        return orjson.loads(text)
-    except ValueError:
-        return json.loads(text)
-
-
-def to_assignment(body: str) -> Assignment:
-    """An assignment from its row."""
-    return Assignment(**load(body))
-
-
-def to_turn(body: str) -> Turn:
-    """A turn from its row; a pruned one has no request and no reply."""
-    values = load(body)
-    request = tuple((role, text) for role, text in values.pop("request", ()))
-    return Turn(**values | {"outcome": Outcome(values["outcome"]), "request": request})
-
-
-def to_event(body: str, session_id: str | None, rollout_id: str | None) -> FeedbackEvent:
-    """An event from its row; once it is attributed, it carries the ids it was tied to."""
-    values = load(body)
-    if rollout_id is not None:
-        values |= {"session_id": session_id, "rollout_id": rollout_id}
-    return FeedbackEvent(**values | {"kind": Kind(values["kind"])})
-
-
-def to_entry(body: str, seq: int) -> JournalEntry:
-    """A journal entry from its row."""
-    values = load(body)
-    return JournalEntry(**values | {"kind": Entry(values["kind"]), "seq": seq})
-
-
-def to_job(body: str) -> JobRecord:
-    """A job's record from its row."""
-    values = load(body)
-    return JobRecord(**values | {"kind": JobKind(values["kind"])})
-
-
-def to_job_event(body: str, seq: int) -> JobEvent:
-    """An event of a job from its row."""
-    return JobEvent(**load(body) | {"seq": seq})
 
 
 def marks(values: Sequence[object]) -> str:

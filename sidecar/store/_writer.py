@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 import structlog
 
 from sidecar.core.rollout import Assignment, Turn
-from sidecar.store._sql import INSERT_ASSIGNMENTS, INSERT_TURNS, dump
+from sidecar.store._records import dump
+from sidecar.store._sql import INSERT_ASSIGNMENTS, INSERT_TURNS
 from sidecar.store.base import StoreError
 
 T = TypeVar("T")

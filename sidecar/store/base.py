@@ -1,20 +1,22 @@
 """What state exists, and what a store promises about it.
 
-Six kinds of state, in the order a conversation meets them:
+Seven kinds of state, in the order a conversation meets them:
 
 * **assignments and turns**: which candidate serves a conversation, and each call of it;
 * **feedback**: the events users sent, acknowledged only once they are here;
 * **the outbox**: which rollouts have feedback that the session has not been told about yet;
 * **sessions**: their creation record, their journal and a snapshot of the folded state;
 * **jobs**: offline jobs, their journals and what they left behind;
-* **secrets**: what the sidecar signs and opens with, and the keys that users entrust to it.
+* **secrets**: what the sidecar signs and opens with, and the keys that users entrust to it;
+* **leases**: which of several sidecars does what only one may do.
 
 Two ways to write. `record_*` is for the request path: it never blocks and never raises; the write
 is queued in order and the returned future (or flag) says whether it was taken. Everything else is
 awaited, and has happened for good when it returns: it survives `kill -9` of this process when the
 store is `durable`. Writes become durable in the order they were made.
 
-All times are Unix seconds and come from the caller. Methods raise `StoreError` when the store
+All times are Unix seconds and come from the caller; only leases run on the store's own clock, the
+one that all holders share. Methods raise `StoreError` when the store
 cannot be reached or cannot write, and nothing else.
 """
 
@@ -232,11 +234,25 @@ class Jobs(Protocol):
         """Name and size in bytes of every file, by name."""
 
 
-class Store(Rollouts, Feedback, Sessions, Secrets, Jobs, Protocol):
+class Leases(Protocol):
+    """Who does what only one sidecar may do."""
+
+    async def lease(self, name: str, holder: str, seconds: float) -> int | None:
+        """Grant or renew the lease of this name for so long. None while somebody else holds it,
+        else its fencing token: the same as long as the holder renews in time, higher with every
+        other grant."""
+
+    async def release(self, name: str, holder: str) -> None:
+        """Give the lease back, if this holder has it."""
+
+
+class Store(Rollouts, Feedback, Sessions, Secrets, Jobs, Leases, Protocol):
     """All of it, behind one life cycle."""
 
-    durable: bool
-    """Whether what was acknowledged survives `kill -9` of this process."""
+    @property
+    def durable(self) -> bool:
+        """Whether what was acknowledged survives `kill -9` of this process, and of the server that
+        keeps it, if there is one."""
 
     async def open(self) -> None:
         """Make ready (create files, run migrations). Raises `StoreError`."""

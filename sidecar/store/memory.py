@@ -6,6 +6,7 @@ each of them is atomic.
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -349,7 +350,40 @@ class _Jobs:
         return sorted((name, len(content)) for name, content in kept.items())
 
 
-class MemoryStore(_Rollouts, _Feedback, _Sessions, _Secrets, _Jobs):
+@dataclass(slots=True)
+class _Lease:
+    """Who holds a lease, or held it last."""
+
+    holder: str
+    token: int
+    until: float
+
+
+class _Leases:
+    """Leases."""
+
+    def __init__(self) -> None:
+        self._leases: dict[str, _Lease] = {}
+
+    async def lease(self, name: str, holder: str, seconds: float) -> int | None:
+        """See `base.Leases`."""
+        now = time.monotonic()
+        last = self._leases.get(name, _Lease("", 0, now))
+        held = last.until > now
+        if held and last.holder != holder:
+            return None
+        token = last.token if held else last.token + 1
+        self._leases[name] = _Lease(holder, token, now + seconds)
+        return token
+
+    async def release(self, name: str, holder: str) -> None:
+        """See `base.Leases`."""
+        last = self._leases.get(name)
+        if last and last.holder == holder:
+            last.until = 0.0
+
+
+class MemoryStore(_Rollouts, _Feedback, _Sessions, _Secrets, _Jobs, _Leases):
     """A `base.Store` that forgets everything when the process ends."""
 
     durable = False
@@ -360,6 +394,7 @@ class MemoryStore(_Rollouts, _Feedback, _Sessions, _Secrets, _Jobs):
         _Sessions.__init__(self)
         _Secrets.__init__(self)
         _Jobs.__init__(self)
+        _Leases.__init__(self)
 
     async def open(self) -> None:
         """Nothing to make ready."""

@@ -1,8 +1,9 @@
 """The default store: one SQLite file in WAL mode.
 
-What is done with it is here and, for jobs, in `_jobs.py`: one method for one promise of `base.py`.
-How the file is opened and shared is told in `_file.py`, how writes are grouped and made durable in
-`_writer.py`, and what the rows look like in `_sql.py`.
+What is done with it is here and, for jobs and leases, in `_jobs.py` and `_leases.py`: one method
+for one promise of `base.py`. How the file is opened and shared is told in `_file.py`, how writes
+are grouped and made durable in `_writer.py`, what the tables look like in `_sql.py`, and what is in
+their rows in `_records.py`.
 """
 
 import asyncio
@@ -13,9 +14,10 @@ from dataclasses import replace
 from sidecar.core.feedback import FeedbackEvent
 from sidecar.core.rollout import Assignment, Turn
 from sidecar.core.session import Entry, JournalEntry, SessionRecord, Snapshot
-from sidecar.store import _sql
+from sidecar.store import _records, _sql
 from sidecar.store._file import SqliteFile
 from sidecar.store._jobs import SqliteJobs
+from sidecar.store._leases import SqliteLeases
 from sidecar.store.base import Counts, DeadLetter, DueReward, Secret
 
 PRUNE_STEP = 500
@@ -57,7 +59,7 @@ class _Rollouts(SqliteFile):
             session_id,
             rollout_id,
         )
-        return _sql.to_assignment(*rows[0]) if rows else None
+        return _records.to_assignment(*rows[0]) if rows else None
 
     async def locate(
         self, *, rollout_id: str | None = None, completion_id: str | None = None
@@ -73,7 +75,7 @@ class _Rollouts(SqliteFile):
                 (SELECT session_id, rollout_id FROM turn WHERE completion_id = ?) ORDER BY id""",
                 completion_id,
             )
-        return [_sql.to_assignment(*row) for row in rows]
+        return [_records.to_assignment(*row) for row in rows]
 
     async def recent_assignments(self, session_id: str, limit: int) -> list[Assignment]:
         """See `base.Rollouts`; the newest is the one recorded last."""
@@ -82,7 +84,7 @@ class _Rollouts(SqliteFile):
             session_id,
             limit,
         )
-        return [_sql.to_assignment(*row) for row in rows]
+        return [_records.to_assignment(*row) for row in rows]
 
     async def tally(self, session_id: str) -> dict[str, int]:
         """See `base.Rollouts`."""
@@ -110,7 +112,7 @@ class _Rollouts(SqliteFile):
             session_id,
             _sql.marks(rollout_ids),
         )
-        return sorted((_sql.to_turn(*row) for row in rows), key=lambda turn: turn.started_at)
+        return sorted((_records.to_turn(*row) for row in rows), key=lambda turn: turn.started_at)
 
     async def prune(self, before: float) -> int:
         """See `base.Store`."""
@@ -140,7 +142,7 @@ class _Feedback(SqliteFile):
 
         def add(db: sqlite3.Connection) -> list[FeedbackEvent | None]:
             known = {
-                event_id: _sql.to_event(*row)
+                event_id: _records.to_event(*row)
                 for event_id, *row in db.execute(
                     """SELECT event_id, body, session_id, rollout_id FROM feedback
                     WHERE event_id IN (SELECT value FROM json_each(?))""",
@@ -155,7 +157,7 @@ class _Feedback(SqliteFile):
                     db.execute(
                         """INSERT INTO feedback (event_id, received_at, park_until, body)
                         VALUES (?, ?, ?, ?)""",
-                        (event.event_id, event.received_at, park_until, _sql.dump(event)),
+                        (event.event_id, event.received_at, park_until, _records.dump(event)),
                     )
             return found
 
@@ -169,7 +171,7 @@ class _Feedback(SqliteFile):
             after,
             limit,
         )
-        return [_sql.to_event(*row) for row in rows]
+        return [_records.to_event(*row) for row in rows]
 
     async def attribute(self, event_id: str, session_id: str, rollout_id: str) -> bool:
         """See `base.Feedback`; from now on the event carries these two ids."""
@@ -208,7 +210,7 @@ class _Feedback(SqliteFile):
             session_id,
             rollout_id,
         )
-        return [_sql.to_event(*row) for row in rows]
+        return [_records.to_event(*row) for row in rows]
 
     async def due_rewards(self, now: float, limit: int) -> list[DueReward]:
         """See `base.Feedback`."""
@@ -276,10 +278,10 @@ class _Sessions(SqliteFile):
                 "SELECT body FROM session WHERE session_id = ?", (record.session_id,)
             ).fetchall()
             if known:
-                return SessionRecord(**_sql.load(known[0][0]))
+                return SessionRecord(**_records.load(known[0][0]))
             db.execute(
                 "INSERT INTO session (session_id, created_at, body) VALUES (?, ?, ?)",
-                (record.session_id, record.created_at, _sql.dump(record)),
+                (record.session_id, record.created_at, _records.dump(record)),
             )
             return None
 
@@ -288,7 +290,7 @@ class _Sessions(SqliteFile):
     async def sessions(self) -> list[SessionRecord]:
         """See `base.Sessions`."""
         rows = await self.rows("SELECT body FROM session ORDER BY created_at, rowid")
-        return [SessionRecord(**_sql.load(body)) for (body,) in rows]
+        return [SessionRecord(**_records.load(body)) for (body,) in rows]
 
     async def append(self, session_id: str, entries: Sequence[JournalEntry]) -> list[JournalEntry]:
         """See `base.Sessions`."""
@@ -313,7 +315,7 @@ class _Sessions(SqliteFile):
                     appended.append(replace(entry, seq=last + len(appended) + 1))
             db.executemany(
                 "INSERT INTO journal (session_id, seq, key, subject, body) VALUES (?, ?, ?, ?, ?)",
-                [(session_id, e.seq, e.key, e.subject, _sql.dump(e)) for e in appended],
+                [(session_id, e.seq, e.key, e.subject, _records.dump(e)) for e in appended],
             )
             return appended
 
@@ -327,7 +329,7 @@ class _Sessions(SqliteFile):
             after,
             limit,
         )
-        return [_sql.to_entry(*row) for row in rows]
+        return [_records.to_entry(*row) for row in rows]
 
     async def last_entries(
         self, session_id: str, subjects: Sequence[str]
@@ -341,7 +343,7 @@ class _Sessions(SqliteFile):
             _sql.marks(subjects),
             Entry.REWARD.value,
         )
-        entries = [_sql.to_entry(*row) for row in rows]
+        entries = [_records.to_entry(*row) for row in rows]
         return {entry.subject: entry for entry in entries}
 
     async def save_snapshot(self, session_id: str, snapshot: Snapshot) -> None:
@@ -398,7 +400,7 @@ class _Secrets(SqliteFile):
         return Secret(*rows[0]) if rows else None
 
 
-class SqliteStore(_Rollouts, _Feedback, _Sessions, _Secrets, SqliteJobs):
+class SqliteStore(_Rollouts, _Feedback, _Sessions, _Secrets, SqliteJobs, SqliteLeases):
     """A `base.Store` in a file."""
 
     async def counts(self, session_id: str | None = None) -> Counts:

@@ -13,13 +13,34 @@ from sidecar.loading import SettingsError, load
 ROOT = Path(__file__).parents[2]
 SECRET = "do-not-show-me"
 
+
+def redis(url: str, **more: str) -> dict[str, str]:
+    return {"SIDECAR_STORE__KIND": "redis", "REDIS_URL": url, **more}
+
+
 ENVIRONMENTS = {
     "unknown name": ({"SIDECAR_SERVR__PORT": "1"}, "did you mean SIDECAR_SERVER__PORT"),
     "unknown section": ({"SIDECAR_REDIS__URL": "x"}, "SIDECAR_REDIS__URL"),
     "not a number": ({"PORT": "eighty"}, "a whole number from 0 to 65535 (environment PORT)"),
     "out of range": ({"SIDECAR_SERVER__PORT": "70000"}, "server.port: got '70000'"),
     "not a truth value": ({"SIDECAR_SERVER__ALLOW_OPEN": "perhaps"}, "true or false"),
-    "not a choice": ({"SIDECAR_STORE__KIND": "redis"}, "one of sqlite, memory"),
+    "not a choice": ({"SIDECAR_STORE__KIND": "postgres"}, "one of sqlite, memory, redis"),
+    "redis where": (redis(""), "SIDECAR_STORE__URL or REDIS_URL"),
+    "redis by http": (redis(f"http://:{SECRET}@host"), "needs redis://, rediss:// (TLS) or unix"),
+    "redis without host": (redis(f"redis://u:{SECRET}@/0"), "store.url: needs a host"),
+    "redis port": (redis(f"redis://:{SECRET}@host:port"), "store.url: is not a URL"),
+    "redis password not encoded": (redis(f"redis://:{SECRET}/x@host"), "store.url: is not a URL"),
+    "redis database": (redis(f"rediss://:{SECRET}@host/main"), "the number of a database"),
+    "redis socket": (redis("unix://"), "needs the socket's path"),
+    "redis unverified": (
+        redis(f"rediss://:{SECRET}@host?ssl_cert_reqs=none&{SECRET}=1"),
+        "options that cannot be set (2); only db, ssl_ca_certs",
+    ),
+    "redis prefix": (
+        redis("redis://host", SIDECAR_STORE__PREFIX="a{b}"),
+        "store.prefix: needs 1 to 64",
+    ),
+    "redis patience": (redis("redis://host", SIDECAR_STORE__TIMEOUT_MS="0"), "a number above 0"),
     "not above zero": ({"SIDECAR_PROVIDER__READ_TIMEOUT": "0"}, "a number above 0"),
     "open to the world": ({"SIDECAR_SERVER__HOST": "0.0.0.0"}, "server.allow_open = true"),
     "scheme": ({"OPENAI_BASE_URL": "ftp://host/v1"}, "needs http:// or https:// and a host"),
@@ -99,6 +120,16 @@ def test_a_bad_environment_is_refused_with_its_cure(case, tmp_path, monkeypatch)
         load({}, environ)
     assert words in str(refused.value)
     assert SECRET not in str(refused.value)
+
+
+def test_the_url_of_a_redis_server_is_never_shown(tmp_path):
+    environ = redis(f"redis://user:{SECRET}@db.internal:6379/0")
+    run = sidecar(tmp_path, environ, "check")
+    assert run.returncode == 0, run
+    assert "store.url" in run.stdout
+    assert "rediss:// encrypts them" in run.stdout + run.stderr
+    for secret in (SECRET, "user:", "db.internal"):
+        assert secret not in run.stdout + run.stderr
 
 
 @pytest.mark.parametrize("case", FILES)

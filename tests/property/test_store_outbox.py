@@ -7,16 +7,20 @@ to everything more than once, against a model of three small dictionaries.
 import asyncio
 import shutil
 import tempfile
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from support.redis_server import wipe
 
 from sidecar.core.feedback import FeedbackEvent, Kind
 from sidecar.store.base import DueReward, Store
 from sidecar.store.memory import MemoryStore
+from sidecar.store.redis.store import RedisStore
 from sidecar.store.sqlite import SqliteStore
 
 NAMES = st.sampled_from([f"e{number}" for number in range(8)])
@@ -168,6 +172,32 @@ class SqliteOutbox(MemoryOutbox):
         self.runner.run(self.store.open())
 
 
+class RedisOutbox(MemoryOutbox):
+    """The same rules on a server that two replicas share; either may go on at any time."""
+
+    url = ""
+
+    def make(self) -> Store:
+        self.prefix = f"test-{uuid.uuid4().hex}"
+        self.other = RedisStore(self.url, prefix=self.prefix)
+        self.runner.run(self.other.open())
+        return RedisStore(self.url, prefix=self.prefix)
+
+    def teardown(self) -> None:
+        self.runner.run(self.other.close())
+        super().teardown()
+        wipe(self.url, self.prefix)
+
+    @rule()
+    def the_other_goes_on(self):
+        self.store, self.other = self.other, self.store
+
+
+@pytest.fixture(autouse=True, scope="module")
+def server(redis_url):
+    RedisOutbox.url = redis_url
+
+
 TestMemoryOutbox = MemoryOutbox.TestCase
 TestMemoryOutbox.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 TestSqliteOutbox = SqliteOutbox.TestCase
@@ -177,3 +207,5 @@ TestSqliteOutbox.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
+TestRedisOutbox = RedisOutbox.TestCase
+TestRedisOutbox.settings = TestSqliteOutbox.settings

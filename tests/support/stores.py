@@ -10,6 +10,7 @@ from sidecar.core.rollout import Assignment, Outcome, Turn
 from sidecar.core.session import Entry, JournalEntry, SessionRecord
 from sidecar.store.base import Store
 from sidecar.store.memory import MemoryStore
+from sidecar.store.redis.store import RedisStore
 from sidecar.store.sqlite import SqliteStore
 
 
@@ -44,6 +45,22 @@ def sqlite_reopened(folder: Path) -> Place:
         return again
 
     return Place(SqliteStore(folder / "store.db"), reopened)
+
+
+def redis(url: str, prefix: str) -> Place:
+    return Place(RedisStore(url, prefix=prefix))
+
+
+def redis_reopened(url: str, prefix: str) -> Place:
+    """Each time a replica that has nothing in memory."""
+
+    async def reopened(store: Store) -> Store:
+        await store.close()
+        again = RedisStore(url, prefix=prefix)
+        await again.open()
+        return again
+
+    return Place(RedisStore(url, prefix=prefix), reopened)
 
 
 def assigned(rollout: str, session: str = "s", **changes) -> Assignment:

@@ -1,0 +1,51 @@
+"""What sessions and jobs have in common: a register of records, and journals."""
+
+from collections.abc import Callable, Sequence
+
+from sidecar.store.redis import scripts
+from sidecar.store.redis.server import PAGE, RedisServer, pages
+
+_Of = Callable[[str], str]
+"""The key of a part of the register."""
+
+
+class RedisRegister(RedisServer):
+    """Records by id, in the order they came; journals, in which a number is a place."""
+
+    async def add_record(self, of: _Of, name: str, body: str) -> bytes | None:
+        """Nothing when it is new, else the record of that id."""
+        keys = [of("records"), of("order")]
+        known: bytes | None = await self.write(scripts.ADD_RECORD.call(keys, name, body))
+        return known
+
+    async def records(self, of: _Of) -> list[bytes]:
+        """All records, in the order they came."""
+        names = await self.ask("LRANGE", of("order"), 0, -1)
+        found: list[bytes] = []
+        for page in pages(names):
+            found += filter(None, await self.ask("HMGET", of("records"), *page))
+        return found
+
+    async def entries(self, key: str, after: int, limit: int) -> list[tuple[int, bytes]]:
+        """A journal's entries with numbers above `after`, each with its number."""
+        start = max(after, 0)
+        found: list[bytes] = []
+        while len(found) < limit:
+            first, last = start + len(found), start + min(len(found) + PAGE, limit) - 1
+            page = await self.ask("LRANGE", key, first, last)
+            found += page
+            if len(page) < PAGE:
+                break
+        return list(enumerate(found, start + 1))
+
+    async def numbers(self, key: str, names: Sequence[str]) -> list[int]:
+        """The numbers under these names, where there are some."""
+        found: list[bytes] = []
+        for page in pages(names):
+            found += filter(None, await self.ask("HMGET", key, *page))
+        return sorted(map(int, found))
+
+    async def at_numbers(self, key: str, numbers: Sequence[int]) -> list[tuple[int, bytes]]:
+        """The journal's entries with these numbers."""
+        bodies = await self.ask_all([("LINDEX", key, number - 1) for number in numbers])
+        return [(seq, body) for seq, body in zip(numbers, bodies, strict=True) if body]

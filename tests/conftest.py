@@ -1,0 +1,37 @@
+"""Real Redis servers, one for all tests of a worker."""
+
+import os
+import uuid
+
+import pytest
+from support.redis_cluster import cluster
+from support.redis_server import named_server, running, wipe
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory):
+    """The server of `REDIS_URL`, else one of our own."""
+    if named := named_server():
+        yield named
+        return
+    with running(tmp_path_factory.mktemp("redis")) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def redis_cluster_url(tmp_path_factory):
+    """A cluster of our own."""
+    with cluster(tmp_path_factory.mktemp("redis-cluster")) as url:
+        yield url
+
+
+@pytest.fixture
+def redis_prefix(redis_url):
+    """What the keys of one test begin with; they are gone after it."""
+    prefix = new_prefix()
+    yield prefix
+    wipe(redis_url, prefix)
+
+
+def new_prefix() -> str:
+    return f"test-{os.getpid()}-{uuid.uuid4().hex[:8]}"
