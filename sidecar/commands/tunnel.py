@@ -7,6 +7,8 @@ told to stop. What the program says is passed on only when it fails.
 
 import argparse
 import asyncio
+import contextlib
+import os
 import re
 import shutil
 import signal
@@ -127,8 +129,7 @@ class _Tunnel:
         """Pass a signal on, and remember that it came."""
         told.set()
         self.told = True
-        if self._child.returncode is None:
-            self._child.send_signal(number)
+        _signal(self._child, number)
 
 
 async def _open(tunnel: _Tunnel, out: TextIO) -> None:
@@ -170,11 +171,19 @@ async def _check_port(port: int) -> None:
 
 async def _end(child: asyncio.subprocess.Process, *, told: bool) -> None:
     """See the program end, by force if need be."""
-    if child.returncode is None and not told:
-        child.terminate()
+    if not told:
+        _signal(child, signal.SIGTERM)
     try:
         async with asyncio.timeout(_END_SECONDS):
             await child.wait()
     except TimeoutError:
-        child.kill()
+        _signal(child, signal.SIGKILL)
         await child.wait()
+
+
+def _signal(child: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    """Unlike `Process.send_signal`, this never collects a child that has ended, which is its
+    watcher's to do."""
+    if child.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child.pid, number)
