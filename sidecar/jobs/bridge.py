@@ -67,6 +67,7 @@ class Bridge:
         finally:
             self._halt()
             await asyncio.shield(asyncio.ensure_future(done.wait()))
+            thread.join()  # it has nothing left to do but to end
         if self._why is not None or failure:
             raise self._why or failure[0]
 
