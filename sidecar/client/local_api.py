@@ -142,6 +142,7 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
         problem = _Refused(error.status, code, error.text or error.reason)
         return problem.response(error.headers.get(hdrs.ALLOW))
     except Exception:
+        # The last resort: a user's function may raise anything, and the caller must get an answer.
         log.exception("%s %s failed", request.method, request.path)
         return _Refused(500, "internal_error", "the task app failed; its log says why").response()
 

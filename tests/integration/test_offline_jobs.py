@@ -1,7 +1,4 @@
-"""PolicyOptimizationJob and EvalJob against the whole sidecar with its offline jobs (to be put into
-tests/integration by whoever merges)."""
-
-from pathlib import Path
+"""The job clients against the whole sidecar: submit, look, cancel, in every form."""
 
 import pytest
 from support.api import KEY
@@ -15,17 +12,6 @@ from sidecar.client import (
     JobStatus,
     PolicyOptimizationJob,
 )
-
-ROOT = Path(__file__).parents[2]
-GUIDE = (ROOT / "docs/jobs.md").read_text(encoding="utf-8")
-SHOP = """
-[prompt_learning]
-algorithm = "gepa"
-gepa.mode = "online"
-[[prompt_learning.initial_prompt.messages]]
-role = "system"
-pattern = "{prompt}"
-"""
 
 
 @pytest.fixture(autouse=True)
