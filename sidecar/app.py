@@ -35,12 +35,16 @@ from sidecar.api.online_jobs import OnlineJobs
 from sidecar.api.openapi import routes as openapi
 from sidecar.api.problems import problems
 from sidecar.api.session_rewards import SessionRewards
+from sidecar.backend.base import Backend
 from sidecar.backend.embedded import EmbeddedBackend
+from sidecar.backend.remote import RemoteBackend
 from sidecar.core.job import JobKind
 from sidecar.engine.propose import Reflection
 from sidecar.feedback.attribute import Attributor
 from sidecar.feedback.intake import Intake
 from sidecar.gateway.gateway import Gateway
+from sidecar.gateway.reachability import Reachability
+from sidecar.gateway.referred import Referred
 from sidecar.gateway.trial import trial_desk
 from sidecar.jobs.evaluator import Evaluators
 from sidecar.jobs.keys import proposer_key
@@ -50,7 +54,7 @@ from sidecar.jobs.run_policy import PolicyRunner
 from sidecar.jobs.supervisor import Runner, Supervisor
 from sidecar.jobs.trials import Trials
 from sidecar.rewards.reporter import Reporter
-from sidecar.settings import Settings
+from sidecar.settings import FeedbackSettings, Settings
 from sidecar.store.base import Store, StoreError
 from sidecar.store.memory import MemoryStore
 from sidecar.store.sqlite import SqliteStore
@@ -73,14 +77,21 @@ class Sidecar:
         self.health = ops.Health()
         self.store = _store(settings)
         self.reflection = _reflection(settings)
+        self.reachability: Reachability | None = None
+        """Of a remote backend."""
         self.backend = self._backend()
-        self.reporter = Reporter(self.store, self.backend, settings.feedback, self.metrics)
+        self.reporter = Reporter(self.store, self.backend, _reporting(settings), self.metrics)
         self.attributor = Attributor(
             self.store, settings.feedback, self.metrics, self.reporter.notice
         )
         self.intake = Intake(self.store, self.attributor, settings.feedback, self.metrics)
         self.gateway = Gateway(
-            settings, self.backend, self.store, self.metrics, on_turn=self.attributor.turn_settled
+            settings,
+            self.backend,
+            self.store,
+            self.metrics,
+            on_turn=self.attributor.turn_settled,
+            referred=Referred(settings, self.reachability) if self.reachability else None,
         )
         self.trials = Trials(self._base)
         self.jobs = self._jobs()
@@ -96,6 +107,7 @@ class Sidecar:
         async with contextlib.AsyncExitStack() as stack:
             await self.store.open()
             stack.push_async_callback(self.store.close)
+            stack.push_async_callback(self.reflection.close)
             await self.backend.start()
             stack.push_async_callback(self.backend.stop)
             await self._configured_sessions()
@@ -145,7 +157,9 @@ class Sidecar:
 
     # -- parts ----------------------------------------------------------------------------------
 
-    def _backend(self) -> EmbeddedBackend:
+    def _backend(self) -> Backend:
+        if self.settings.backend.kind == "remote":
+            return self._remote()
         engine = self.settings.engine
         return EmbeddedBackend(
             self.store,
@@ -156,6 +170,18 @@ class Sidecar:
             proposer_origins=self.settings.proposer_origins,
             clock=time.time,
             config_dir=engine.config_dir,
+        )
+
+    def _remote(self) -> RemoteBackend:
+        settings = self.settings
+        self.reachability = Reachability(self.metrics)
+        return RemoteBackend(
+            self.store,
+            settings.backend,
+            remember=settings.gateway.remember,
+            follow=[route.session for route in settings.routes],
+            on_contact=self.reachability.found,
+            config_dir=settings.engine.config_dir,
         )
 
     def _jobs(self) -> Supervisor:
@@ -181,9 +207,7 @@ class Sidecar:
 
     async def _configured_sessions(self) -> None:
         for session in self.settings.sessions:
-            await self.backend.create(
-                {"session_id": session.id, "config_body": session.config_body()}
-            )
+            await self.backend.ensure(session.create_request(), session.algorithm)
 
     async def _remember(self) -> None:
         """Let the gateway recognise the conversations of before a restart."""
@@ -274,7 +298,10 @@ class Sidecar:
     def _parts(self) -> Mapping[str, Any]:
         return {
             "store": {"kind": self.settings.store.kind, "durable": self.store.durable},
-            "backend": {"kind": "embedded"},
+            "backend": {
+                **self.backend.describe(),
+                **(self.reachability.describe() if self.reachability else {}),
+            },
             "provider": {"base_url": self.settings.provider.base_url},
         }
 
@@ -324,6 +351,15 @@ def _store(settings: Settings) -> Store:
         retention_days=store.retention_days,
         remember=settings.gateway.remember,
     )
+
+
+def _reporting(settings: Settings) -> FeedbackSettings:
+    """How rewards are reported: a backend elsewhere may be away for longer than a bug lasts."""
+    backend = settings.backend
+    if backend.kind == "embedded":
+        return settings.feedback
+    own = {"batch_size": backend.batch_size, "max_attempts": backend.max_attempts}
+    return settings.feedback.model_copy(update=own)
 
 
 def _reflection(settings: Settings) -> Reflection:

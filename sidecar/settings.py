@@ -109,7 +109,7 @@ class FeedbackSettings(_Section):
     batch_seconds: float = Field(0.5, ge=0)
     """A batch of rewards leaves when it is full or this old."""
     max_attempts: int = Field(8, ge=1)
-    """Deliveries before a reward becomes a dead letter."""
+    """Deliveries before a reward becomes a dead letter, with the embedded optimiser."""
 
 
 class Engine(_Section):
@@ -153,6 +153,30 @@ class JobSettings(_Section):
     """US dollars per million tokens, in and out, by model: over those that are known."""
 
 
+class BackendSettings(_Section):
+    """Where the optimiser is: in this process, or behind a Synth-compatible API."""
+
+    kind: Literal["embedded", "remote"] = "embedded"
+    url: str = ""
+    """Base of the remote API, with or without `/api`."""
+    api_key: SecretStr | None = None
+    """Sent to the remote backend, and to nobody else."""
+    allowed_origins: tuple[str, ...] = ()
+    """Origins (`https://host`) that the proxy URLs in its answers may have, beside its own."""
+    connect_ms: float = Field(150.0, gt=0)
+    """Longest that a call waits for a connection to it before it goes to the provider."""
+    timeout: float = Field(5.0, gt=0)
+    """Longest that one call of its API may take, seconds. Not for chat completions."""
+    poll_seconds: float = Field(5.0, gt=0)
+    """How often it is asked whether it is there and how its sessions are."""
+    concurrency: int = Field(8, ge=1)
+    """Most calls of its API under way at once."""
+    batch_size: int = Field(50, ge=1)
+    """Most rewards in one report to it."""
+    max_attempts: int = Field(1500, ge=1)
+    """Reports before a reward becomes a dead letter: at a minute each, about a day."""
+
+
 class Route(_Section):
     """Which `/v1/chat/completions` calls belong to a session. All given conditions must hold."""
 
@@ -175,6 +199,17 @@ class SessionSettings(_Section):
     wildcards: dict[str, Literal["REQUIRED", "OPTIONAL"]] = Field(default_factory=dict)
     config: dict[str, Any] = Field(default_factory=dict)
     """Anything of the published `prompt_learning` config; merged over the above."""
+
+    @property
+    def has_prompt(self) -> bool:
+        """Whether it says what to begin with. Without that it can only be found, not made."""
+        named = bool(self.baseline) or self.baseline_file is not None
+        return named or "initial_prompt" in self.config
+
+    def create_request(self) -> dict[str, Any]:
+        """The create request that makes or finds this session. Raises as `config_body` does."""
+        request: dict[str, Any] = {"session_id": self.id}
+        return request | ({"config_body": self.config_body()} if self.has_prompt else {})
 
     def config_body(self) -> dict[str, Any]:
         """The `config_body` of the create request that makes this session. Raises `OSError` or
@@ -214,6 +249,7 @@ class Settings(_Section):
     gateway: Gateway = Gateway()
     feedback: FeedbackSettings = FeedbackSettings()
     engine: Engine = Engine()
+    backend: BackendSettings = BackendSettings()
     jobs: JobSettings = JobSettings()
     log: Logging = Logging()
     routes: tuple[Route, ...] = ()

@@ -126,11 +126,14 @@ def _openai(problem: Problem) -> dict[str, Any]:
 
 
 def _detail(problem: Problem) -> dict[str, Any]:
-    """There is no place for the field that was wrong in this dialect, so the text names it."""
+    """The published clients read the text alone, so it names the field that was wrong."""
     text, param = problem.detail, problem.param or ""
     if problem.status == HTTPStatus.BAD_REQUEST and param.rpartition(".")[2] not in text:
         text = f"{param}: {text}"
-    return {"detail": text, "error": {"message": text, "code": problem.code}}
+    error = {"message": text, "code": problem.code}
+    if problem.param is not None:
+        error["param"] = problem.param
+    return {"detail": text, "error": error}
 
 
 def _problem_details(request: web.Request, problem: Problem) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from weakref import WeakValueDictionary
 
-from sidecar.backend.base import Backend
+from sidecar.backend.base import Backend, Receipt
 from sidecar.core.rollout import Assignment
 from sidecar.core.session import Status
 from sidecar.errors import Conflict, InvalidRequest, NotFound, Unavailable
@@ -63,9 +63,10 @@ class SessionRewards:
         history = await self._store.events_of(to.session_id, to.rollout_id)
         own_id = event_id(asked, to, history)
         retried = any(event.event_id == own_id for event in history)
+        counted = False
         if session["status"] not in _FINAL:
-            await self._add(asked, to, own_id)
-            session = await self._after(to.session_id, stop=asked.stop)
+            counted = (await self._add(asked, to, own_id)).counted
+            session = await self._after(asked, to)
         elif not retried:  # a retry of the request that ended the session gets its answer again
             raise Conflict(f"the session is {session['status']}: it counts no more rewards")
         return {
@@ -74,6 +75,7 @@ class SessionRewards:
             "rollout_id": to.rollout_id,
             "candidate_id": to.candidate_id,
             "reward_count": session["reward_count"],
+            "counted": counted,
         }
 
     async def _assignment(
@@ -109,14 +111,15 @@ class SessionRewards:
             param="candidate_id",
         )
 
-    async def _add(self, asked: RewardRequest, to: Assignment, own_id: str) -> None:
+    async def _add(self, asked: RewardRequest, to: Assignment, own_id: str) -> Receipt:
         event = as_event(asked, to, own_id, self._clock())
         [accepted] = await self._intake.accept([event])
         if accepted.status is Acceptance.ACCEPTED:
             raise Unavailable("the reward is stored and will be counted later")
-        await self._reporter.report_now(to.session_id, to.rollout_id)
+        return await self._reporter.report_now(to.session_id, to.rollout_id)
 
-    async def _after(self, session_id: str, *, stop: bool) -> dict[str, Any]:
-        if stop:
-            return await self._backend.command(session_id, "complete", {})
-        return await self._backend.status(session_id)
+    async def _after(self, asked: RewardRequest, to: Assignment) -> dict[str, Any]:
+        if asked.stop:
+            last = {"rollout_id": to.rollout_id, "score": asked.value}
+            return await self._backend.command(to.session_id, "complete", last)
+        return await self._backend.status(to.session_id)

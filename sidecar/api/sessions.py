@@ -44,7 +44,7 @@ def _routes(path: str, api: "SessionApi") -> list[web.RouteDef]:
         web.get(one + "/export", keyed(api.export)),
         web.post(one + "/reward", keyed(api.reward)),
         web.post(one + "/pin", keyed(api.pin)),
-        web.post(one + "/{action:pause|resume|cancel|unpin|rollback}", keyed(api.command)),
+        web.post(one + "/{action:pause|resume|cancel|complete|unpin|rollback}", keyed(api.command)),
     ]
 
 
@@ -92,7 +92,7 @@ class SessionApi:
         return web.json_response(await self._rewards.count(await self._status(request), body))
 
     async def command(self, request: web.Request) -> web.Response:
-        """Pause, resume, cancel, unpin or roll back; the status after it."""
+        """Pause, resume, cancel, complete, unpin or roll back; the status after it."""
         body = await read_object(request, self._limit, empty={})
         return await self._command(request, request.match_info["action"], body)
 

@@ -3,10 +3,17 @@
 `select` is on the request path: memory only, no await, microseconds. `report` and the rest belong
 to the slow loop. The embedded engine and a Synth-compatible server over HTTP are interchangeable
 behind this protocol and pass one contract suite.
+
+What holds for both: a conversation keeps its candidate, the assignment is recorded before the
+client has its answer, a reward counts once. What differs is when the candidate is known. The
+embedded engine draws it before the call and gives a `Selection`; a remote one draws it when the
+call arrives there and gives a `Referral`, which becomes a `Selection` once the head of the answer
+has named the candidate. How probable a draw was, and whether it is evidence, is known to whoever
+drew: the assignment of a referred call says nothing about it (propensity 1, weight 0).
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -14,6 +21,8 @@ from typing import Any, Protocol
 from sidecar.core.feedback import Reward
 from sidecar.core.prompt import Demo, Pattern
 from sidecar.core.rollout import Assignment
+
+ACTIONS = ("pause", "resume", "cancel", "complete", "pin", "unpin", "rollback")
 
 
 class Mode(StrEnum):
@@ -37,7 +46,8 @@ class Selection:
     pattern: Pattern
     """The baseline's system prompt, to be recognised in the application's request."""
     text: str
-    """The candidate's system prompt, with the baseline's placeholders."""
+    """The candidate's system prompt, with the baseline's placeholders. Empty when it was put in
+    place elsewhere, by an optimiser that does not show it."""
     mode: Mode
     stored: asyncio.Future[bool] | None
     """Resolves when the assignment is durable; None when it already was."""
@@ -45,6 +55,34 @@ class Selection:
     """The candidate's demonstrations, shown after its system prompt."""
     algorithm: str = "gepa"
     """Of the session: `gepa` or `mipro`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A system prompt that can be put in the baseline's place without asking anybody."""
+
+    pattern: Pattern
+    """The baseline's."""
+    text: str
+    demos: tuple[Demo, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Referral:
+    """A call whose candidate is chosen where it is sent."""
+
+    session_id: str
+    correlation_id: str
+    algorithm: str
+    url: str | None
+    """Where this conversation's chat completions go, as they are; None: nowhere at present."""
+    fallback: Prompt | None
+    """The last prompt that was known to be good, for a call that cannot be served there; None: the
+    application's own."""
+    taken: Callable[[str, float], Selection]
+    """To be told which candidate the answer's head names, and when: the assignment is recorded."""
+    stale: Callable[[], None]
+    """To be told that an answer contradicts what is known of the session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +98,9 @@ class Receipt:
 class Selector(Protocol):
     """What the request path asks: memory only, no await, microseconds."""
 
-    def select(self, session_id: str, correlation_id: str, now: float) -> Selection:
-        """The candidate for a conversation: the one it already has, else a new draw.
+    def select(self, session_id: str, correlation_id: str, now: float) -> Selection | Referral:
+        """The candidate for a conversation, or who will choose it: the one it already has, else a
+        new draw.
 
         A session that is over still answers: a cancelled one with its baseline, a completed one
         with its winner, because the application's calls go on. Raises `NotFound` for an unknown
@@ -78,8 +117,9 @@ class Backend(Selector, Protocol):
 
     async def report(self, session_id: str, rewards: Sequence[Reward]) -> list[Receipt]:
         """Count rewards, each (rollout, revision) once however often it is reported; durable when
-        it returns. Raises `NotFound` for an unknown session or rollout, `Unavailable` to be asked
-        again later."""
+        it returns. Raises `NotFound` for a session or rollout that is unknown here, before any of
+        them counts; `Conflict` when the session is over; `Unavailable` to be asked again later,
+        and then some of them may have been counted."""
 
     async def create(
         self, request: Mapping[str, Any], algorithm: str | None = None
@@ -87,6 +127,10 @@ class Backend(Selector, Protocol):
         """A new session from a create request of the published API (or the existing one of the
         same client-chosen id). Raises `InvalidRequest`, also when its algorithm is not the
         `algorithm` that the route stands for (None: any)."""
+
+    async def ensure(self, request: Mapping[str, Any], algorithm: str) -> None:
+        """Have a session of the settings: make it, or find the one of that id. One that cannot be
+        had now is tried again until it can, and its calls are served as far as they can be."""
 
     async def status(self, session_id: str) -> dict[str, Any]:
         """The session as the published status answer shows it, with ours under `safety`."""
@@ -97,12 +141,15 @@ class Backend(Selector, Protocol):
     async def command(
         self, session_id: str, action: str, arguments: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Carry out `pause`, `resume`, `cancel`, `complete`, `pin`, `unpin` or `rollback`, and
-        return the status after it. Raises `Conflict` when the session's state forbids it."""
+        """Carry out one of `ACTIONS`, and return the status after it. Raises `Conflict` when the
+        session's state forbids it."""
 
     async def export(self, session_id: str, candidate_id: str | None = None) -> dict[str, Any]:
         """A prompt to keep without us: text, OpenAI messages and lineage. The best proven one
         when no candidate is named."""
+
+    def describe(self) -> dict[str, Any]:
+        """What an operator wants to know of it, without a word about anybody's content."""
 
     async def start(self) -> None:
         """Load sessions and begin to learn."""

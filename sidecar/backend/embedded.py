@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from sidecar.backend.base import Mode, Receipt, Selection
+from sidecar.backend.base import ACTIONS, Mode, Receipt, Selection
 from sidecar.backend.config_files import with_config
 from sidecar.core import ids
 from sidecar.core.feedback import Reward
@@ -25,15 +25,7 @@ from sidecar.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
 
-_ACTIONS = {
-    "pause": Entry.PAUSE,
-    "resume": Entry.RESUME,
-    "cancel": Entry.CANCEL,
-    "complete": Entry.COMPLETE,
-    "pin": Entry.PIN,
-    "unpin": Entry.UNPIN,
-    "rollback": Entry.ROLLBACK,
-}
+_ACTIONS = {action: Entry(action) for action in ACTIONS}
 
 
 class EmbeddedBackend:
@@ -157,6 +149,11 @@ class EmbeddedBackend:
             out["correlation_id"] = given
         return out
 
+    async def ensure(self, request: Mapping[str, Any], algorithm: str) -> None:
+        """Make or find a session of the settings: a store that cannot do that now does not start
+        either, so there is nothing to try again."""
+        await self.create(request, algorithm)
+
     async def status(self, session_id: str) -> dict[str, Any]:
         """Everything about a session."""
         return view.status(self._session(session_id))
@@ -185,6 +182,10 @@ class EmbeddedBackend:
         """A prompt to keep without us."""
         live = self._session(session_id)
         return view.export(live, candidate_id)
+
+    def describe(self) -> dict[str, Any]:
+        """Only that it is this one."""
+        return {"kind": "embedded"}
 
     async def start(self) -> None:
         """Load all sessions."""

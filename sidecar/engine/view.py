@@ -48,6 +48,9 @@ def status(live: LiveSession) -> dict[str, Any]:
         "candidates": [
             _candidate(state, c, now, weights, live.assigner.served) for c in state.candidates
         ],
+        "wildcards": {
+            hole.name: "REQUIRED" if hole.required else "OPTIONAL" for hole in live.config.wildcards
+        },
         **levers.summary(state, live.session_id, best),
         "safety": _safety(state, now),
         "metadata": dict(live.record.metadata),

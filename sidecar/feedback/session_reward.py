@@ -29,7 +29,8 @@ class RewardRequest:
     rollout_id: str | None
     """None: any rollout of the candidate, which is named then."""
     candidate_id: str | None
-    value: float
+    value: float | None
+    """None: what was said before is taken back."""
     comment: str | None
     stop: bool
     digest: str
@@ -51,7 +52,7 @@ def parse_reward(body: Any) -> RewardRequest:
     return RewardRequest(
         rollout_id=_rollout_id(body),
         candidate_id=_text(body, "candidate_id"),
-        value=_value(info),
+        value=None if info.get("retracted") is True else _value(info),
         comment=_comment(info, body.get("metadata")),
         stop=stop,
         digest=_digest(body),
@@ -79,7 +80,7 @@ def as_event(
     return FeedbackEvent(
         event_id=own_id,
         source=SOURCE,
-        kind=Kind.SCORE,
+        kind=Kind.SCORE if request.value is not None else Kind.RETRACTION,
         received_at=received_at,
         session_id=to.session_id,
         rollout_id=to.rollout_id,

@@ -6,7 +6,7 @@ from time import perf_counter
 
 from aiohttp import web
 
-from sidecar.backend.base import Mode, Selection
+from sidecar.backend.base import Mode, Referral, Selection
 from sidecar.core.conversation import Chain
 from sidecar.core.headers import Headers
 from sidecar.core.rollout import Outcome
@@ -38,11 +38,15 @@ class Plan:
     session_id: str = ""
     correlation: str = ""
     selection: Selection | None = None
-    """Set when the call is a turn of a rollout."""
+    """Set when the call is a turn of a rollout; of a referred call, once that is known."""
     chat: Chat | None = None
     chain: Chain | None = None
     algorithm: str = ""
     """Of the session; empty where that is not known yet."""
+    referral: Referral | None = None
+    """Set when the call goes to a remote backend, which chooses the candidate."""
+    reason: str = ""
+    """Why it is not served as it should be; empty otherwise."""
 
     def headers(self, asked: str) -> Headers:
         """What the client is told about it; `asked` is the algorithm that its URL names, which
@@ -57,6 +61,8 @@ class Plan:
         if self.correlation:
             found.append(("x-correlation-id", self.correlation))
         found.append(("x-sidecar-mode", self.mode.value))
+        if self.reason:
+            found.append(("x-sidecar-reason", self.reason))
         return found
 
 

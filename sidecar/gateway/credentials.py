@@ -3,6 +3,10 @@
 The client's own key goes through on `/v1`, unless the sidecar is told to replace it or the client
 brought none. A key of the sidecar's API is never forwarded, wherever it turns up; and on the
 session URLs whatever comes in is the backend's, so nothing of it goes on.
+
+A remote backend is sent its own key and nothing that stands for the client: not the provider's key,
+nor which account of the provider's that belongs to, nor cookies. The backend calls the provider on
+its own account.
 """
 
 import hmac
@@ -16,6 +20,14 @@ from sidecar.settings import Settings
 
 _OWN_KEYS = frozenset({"authorization", "x-api-key", "api-key"})
 """Headers in which a client brings a key of its own to one provider or another."""
+
+_ACCOUNT = frozenset({"cookie", "openai-organization", "openai-project"})
+"""Headers that say whose account at the provider it is."""
+
+
+def for_backend(request: web.Request, ours: Headers) -> Headers:
+    """The request's headers as a remote backend gets them, and our key for it."""
+    return for_provider(from_raw(request.raw_headers), _OWN_KEYS | _ACCOUNT) + ours
 
 
 class Credentials:

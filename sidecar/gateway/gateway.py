@@ -7,17 +7,18 @@ from dataclasses import dataclass
 
 from aiohttp import ClientResponse, hdrs, web
 
-from sidecar.backend.base import Selector
+from sidecar.backend.base import Referral, Selector
 from sidecar.core.headers import Headers, for_client, from_raw
 from sidecar.core.ids import is_correlation_id, is_session_id
 from sidecar.core.rollout import Outcome
 from sidecar.errors import InvalidRequest, NotFound, PayloadTooLarge
-from sidecar.gateway.call import Call, Kind
+from sidecar.gateway.call import Call, Kind, Plan
 from sidecar.gateway.capture import Capture, is_event_stream
 from sidecar.gateway.chat import Unmatched, Unreadable, parse, read_up_to
 from sidecar.gateway.credentials import Credentials
 from sidecar.gateway.identity import ChainMemory
 from sidecar.gateway.planner import Caller, Planner
+from sidecar.gateway.referred import Instead, Referred, taken
 from sidecar.gateway.relay import End, Relay, abort
 from sidecar.gateway.route import Router, choose
 from sidecar.gateway.settle import SessionSettler, Settler
@@ -68,8 +69,10 @@ class Gateway:
         *,
         clock: Callable[[], float] = time.time,
         on_turn: Callable[[], None] | None = None,
+        referred: Referred | None = None,
     ) -> None:
-        """`on_turn` is told whenever a turn has been queued for the store."""
+        """`on_turn` is told whenever a turn has been queued for the store; `referred` is the way
+        to the backend, where that is a remote one."""
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
@@ -81,14 +84,19 @@ class Gateway:
             self._planner, SessionSettler(settings, rollouts, self._memory, metrics, on_turn)
         )
         self._upstream = Upstream(settings.provider)
+        self._referred = referred
 
     async def start(self) -> None:
-        """Open the way to the provider."""
+        """Open the way to the provider, and to the backend."""
         await self._upstream.start()
+        if self._referred is not None:
+            await self._referred.start()
 
     async def stop(self) -> None:
         """Close it. Calls settle in their own `finally`, so none is left when the server has
         stopped."""
+        if self._referred is not None:
+            await self._referred.stop()
         await self._upstream.stop()
 
     def remember(self, chains: Iterable[tuple[str, str]]) -> None:
@@ -184,7 +192,23 @@ class Gateway:
 
     async def _forward_plan(self, call: Call, tail: str) -> Answer:
         assert call.plan is not None
+        if call.plan.referral is not None:
+            return await self._refer(call, call.plan, call.plan.referral, tail)
         return await self._forward(call, tail, call.plan.body)
+
+    async def _refer(self, call: Call, plan: Plan, referral: Referral, tail: str) -> Answer:
+        """Have the backend serve it, and the provider when that does not."""
+        assert self._referred is not None
+        before = call.elapsed
+        try:
+            query = query_of(tail)
+            answer = await self._referred.answer(call.request, referral, query, plan.body)
+        except Instead as why:
+            call.follow(self._planner.without_backend(plan, why.reason))
+            return await self._forward_plan(call, tail)
+        self._metrics.overhead.observe(before)
+        call.follow(taken(plan, answer, call.arrived))
+        return await self._answered(call, answer)
 
     async def _forward(self, call: Call, tail: str, body: Body) -> Answer:
         """Call the provider and relay its answer."""
@@ -196,6 +220,11 @@ class Gateway:
         )
         self._metrics.overhead.observe(call.elapsed)
         upstream = await self._upstream.send(Outgoing(request.method, tail, headers, body))
+        return await self._answered(call, upstream)
+
+    async def _answered(self, call: Call, upstream: ClientResponse) -> Answer:
+        """Relay an answer, once it is written down who served it."""
+        plan = call.plan
         try:
             call.status = upstream.status
             if plan and plan.selection and plan.selection.stored:

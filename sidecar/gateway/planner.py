@@ -6,11 +6,11 @@ last prompt that was known to be good, else by the application's own, and counte
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
-from sidecar.backend.base import Mode, Selection, Selector
+from sidecar.backend.base import Mode, Prompt, Referral, Selection, Selector
 from sidecar.core import conversation
 from sidecar.core.conversation import Chain
 from sidecar.core.prompt import Pattern, Place, locate
@@ -85,6 +85,23 @@ class Planner:
         algorithm = self._algorithm(session_id)
         return Plan(Mode.PASSTHROUGH, raw, session_id=session_id, algorithm=algorithm)
 
+    def without_backend(self, plan: Plan, reason: str) -> Plan:
+        """The plan for a referred call that the backend did not answer: the provider, with the last
+        good prompt, else with the application's own."""
+        assert plan.referral is not None
+        assert plan.chat is not None
+        self._metrics.failopen.labels(reason).inc()
+        over = reason == "closed"  # the application's own prompt is the baseline
+        body = None if over else _put(plan.referral.fallback, plan.chat)
+        return replace(
+            plan,
+            mode=Mode.BASELINE if over else Mode.FAILOPEN,
+            body=plan.chat.raw if body is None else body,
+            is_rewritten=body is not None,
+            referral=None,
+            reason=reason,
+        )
+
     def _algorithm(self, session_id: str) -> str:
         good = self._good.get(session_id)
         return good.algorithm if good is not None else ""
@@ -99,6 +116,8 @@ class Planner:
         chain = self._chain(caller, chat)
         correlation = named or self._recognised(caller, chain)
         selection = self._backend.select(session, correlation, now)
+        if isinstance(selection, Referral):
+            return _referred(selection, chat, chain)
         self._keep_good(selection)
         body = rewritten(chat, place, selection)
         return Plan(
@@ -154,27 +173,44 @@ class Planner:
         if isinstance(error, Conflict):
             # The session is over: the application's own prompt is its baseline.
             return Plan(Mode.BASELINE, chat.raw, session_id=session, algorithm=algorithm)
-        body = self._good_body(session, chat)
+        body = _put(self._good.get(session), chat)
         return Plan(
             mode=Mode.FAILOPEN,
             body=chat.raw if body is None else body,
             is_rewritten=body is not None,
             session_id=session,
             algorithm=algorithm,
+            reason=_reason(error),
         )
 
-    def _good_body(self, session: str, chat: Chat) -> bytes | None:
-        good = self._good.get(session)
-        if good is None:
-            return None
-        try:
-            place = locate(chat.messages, good.pattern)
-            return rewritten(chat, place, good) if place else None
-        except Exception:  # noqa: BLE001 - what broke the regular way may break this one too
-            return None
+
+def _referred(referral: Referral, chat: Chat, chain: Chain | None) -> Plan:
+    """The plan for a call that goes to a remote backend, as the application made it. How it was
+    served is known once the answer comes."""
+    return Plan(
+        mode=Mode.PASSTHROUGH,
+        body=chat.raw,
+        session_id=referral.session_id,
+        correlation=referral.correlation_id,
+        chat=chat,
+        chain=chain,
+        algorithm=referral.algorithm,
+        referral=referral,
+    )
 
 
-def rewritten(chat: Chat, place: Place, chosen: Selection) -> bytes | None:
+def _put(good: Selection | Prompt | None, chat: Chat) -> bytes | None:
+    """The body with a prompt that was known to be good, if there is one and a place for it."""
+    if good is None:
+        return None
+    try:
+        place = locate(chat.messages, good.pattern)
+        return rewritten(chat, place, good) if place else None
+    except Exception:  # noqa: BLE001 - what broke the regular way may break this one too
+        return None
+
+
+def rewritten(chat: Chat, place: Place, chosen: Selection | Prompt) -> bytes | None:
     """The body with the prompt in place, or None when it already says that."""
     candidate = Pattern.parse(chosen.text, chosen.pattern.holes)
     messages = place.fill(chat.messages, candidate, chosen.demos)

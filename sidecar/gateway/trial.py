@@ -41,6 +41,7 @@ class TrialPlanner(Planner):
         baseline = self._backend.pattern(trial)
         correlation = self._named(replace(caller, strict=False), chat) or identity.mint()
         selection = self._backend.select(trial, correlation, now)
+        assert isinstance(selection, Selection)  # a trial's prompt is here, nowhere else
         candidate = Pattern.parse(selection.text, selection.pattern.holes)
         # A task app that was told the candidate may send that; its demonstrations are still ours.
         place = locate(chat.messages, baseline) or locate(chat.messages, candidate)

@@ -42,6 +42,14 @@ class RetrySpent(UpstreamUnreachable):
     """The provider closed two connections in a row: wait before you try again."""
 
 
+class ConnectTimeout(UpstreamTimeout):
+    """There was no connection in time, so nothing was sent."""
+
+
+class Unintelligible(UpstreamUnreachable):
+    """What came back was no HTTP."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """A request as the provider is to see it."""
@@ -54,10 +62,13 @@ class Outgoing:
 
 
 class Upstream:
-    """The provider's client."""
+    """The provider's client; with an empty base URL, a client for the absolute URLs it is given."""
 
-    def __init__(self, settings: Provider) -> None:
+    def __init__(self, settings: Provider, connect_budget: float | None = None) -> None:
+        """`connect_budget` bounds, in seconds, all that it takes to have a connection: the wait
+        for a free one, the name's address, encryption."""
         self._settings = settings
+        self._budget = connect_budget
         self._base = settings.base_url.rstrip("/")
         self._session: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
@@ -128,7 +139,10 @@ class Upstream:
             ),
             trust_env=False,
             timeout=aiohttp.ClientTimeout(
-                total=None, sock_connect=settings.connect_timeout, sock_read=settings.read_timeout
+                total=None,
+                connect=self._budget,
+                sock_connect=settings.connect_timeout,
+                sock_read=settings.read_timeout,
             ),
             max_line_size=_HEADER_BYTES,
             max_field_size=_HEADER_BYTES,
@@ -164,6 +178,10 @@ def _nothing_came(error: Exception) -> bool:
 
 def _named(error: Exception) -> SidecarError:
     """Our error for one of aiohttp's, without addresses or anything else of its text."""
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return ConnectTimeout("The provider could not be reached in time.")
+    if isinstance(error, aiohttp.ClientResponseError):
+        return Unintelligible("The provider answered with something that is not HTTP.")
     if isinstance(error, TimeoutError):
         return UpstreamTimeout("The provider did not answer in time.")
     if isinstance(error, aiohttp.ClientConnectorError):

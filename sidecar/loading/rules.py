@@ -36,6 +36,7 @@ def wrong(settings: Settings) -> Iterator[Complaint]:
     """Everything for which we do not start."""
     yield from _server(settings)
     yield from _provider(settings)
+    yield from _backend(settings)
     yield from _store(settings)
     yield from _routes(settings)
     yield from _sessions(settings)
@@ -44,8 +45,10 @@ def wrong(settings: Settings) -> Iterator[Complaint]:
 def doubtful(settings: Settings) -> Iterator[Complaint]:
     """Everything that is worth a warning."""
     ids = {session.id for session in settings.sessions}
+    remote = settings.backend.kind == "remote"
+    yield from _doubtful_backend(settings)
     for i, route in enumerate(settings.routes):
-        if route.session not in ids:
+        if route.session not in ids and not remote:
             yield Complaint(
                 f"routes.{i}.session",
                 f"no session {route.session!r} is configured; until one is created over the API, "
@@ -53,7 +56,7 @@ def doubtful(settings: Settings) -> Iterator[Complaint]:
             )
     yield from _plain_redis(settings)
     key = settings.provider.api_key or settings.engine.proposer_api_key
-    if settings.sessions and key is None:
+    if settings.sessions and key is None and not remote:
         yield Complaint(
             "provider.api_key",
             "not set, so no new prompts can be proposed; set OPENAI_API_KEY, or "
@@ -107,7 +110,7 @@ def _server(settings: Settings) -> Iterator[Complaint]:
 def _provider(settings: Settings) -> Iterator[Complaint]:
     provider = settings.provider
     yield from _url("provider.base_url", provider.base_url)
-    if _is_us(settings):
+    if _is_us(settings, provider.base_url):
         yield Complaint(
             "provider.base_url",
             f"{provider.base_url!r} is this sidecar itself, so every call would go round in "
@@ -126,9 +129,50 @@ def _provider(settings: Settings) -> Iterator[Complaint]:
         yield from _url("jobs.interceptor_url", settings.jobs.interceptor_url)
 
 
-def _is_us(settings: Settings) -> bool:
+def _backend(settings: Settings) -> Iterator[Complaint]:
+    backend = settings.backend
+    if backend.kind == "remote" and not backend.url:
+        yield Complaint(
+            "backend.url",
+            "backend.kind is 'remote', so it needs the address of the backend",
+            ("backend.kind",),
+        )
+    if backend.url:
+        yield from _url("backend.url", backend.url)
+    if backend.url and _is_us(settings, backend.url):
+        yield Complaint(
+            "backend.url",
+            f"{backend.url!r} is this sidecar itself; the backend must be another one",
+            ("server.port",),
+        )
+    for i, origin in enumerate(backend.allowed_origins):
+        yield from _origin(f"backend.allowed_origins.{i}", origin)
+    key = backend.api_key.get_secret_value() if backend.api_key else "key"
+    if not (key.isascii() and key.isprintable() and " " not in key.strip()):
+        yield Complaint("backend.api_key", "holds characters that no header can carry")
+
+
+def _doubtful_backend(settings: Settings) -> Iterator[Complaint]:
+    backend = settings.backend
+    if backend.kind == "embedded" and backend.url:
+        yield Complaint(
+            "backend.url", "is not used while backend.kind is 'embedded'; say 'remote' to use it"
+        )
+    parts = urlsplit(backend.url)
+    if backend.api_key and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        yield Complaint("backend.url", "the backend's key travels unencrypted; use https://")
+
+
+def _origin(name: str, origin: str) -> Iterator[Complaint]:
+    complaints = list(_url(name, origin))
+    yield from complaints
+    if not complaints and urlsplit(origin).path not in {"", "/"}:
+        yield Complaint(name, "is more than an origin; needs only https://host, without a path")
+
+
+def _is_us(settings: Settings, url: str) -> bool:
     try:
-        parts = urlsplit(settings.provider.base_url)
+        parts = urlsplit(url)
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
     except ValueError:
         return False
@@ -225,7 +269,19 @@ def _sessions(settings: Settings) -> Iterator[Complaint]:
             yield Complaint(
                 f"{at}.id", "needs 1 to 64 of the characters A-Z a-z 0-9 _ . - (and not 'v1')"
             )
-        yield from _prompt(at, session)
+        if settings.backend.kind == "remote":
+            yield from _remote_prompt(at, session)
+        else:
+            yield from _prompt(at, session)
+
+
+def _remote_prompt(at: str, session: SessionSettings) -> Iterator[Complaint]:
+    """What a remote backend makes of the configuration is its own to say; and a session that it
+    has already needs none."""
+    if session.baseline and session.baseline_file is not None:
+        yield Complaint(at, "has both baseline and baseline_file; keep one")
+    elif session.baseline_file is not None:
+        yield from _file(at, session)
 
 
 def _prompt(at: str, session: SessionSettings) -> Iterator[Complaint]:
@@ -242,6 +298,14 @@ def _prompt(at: str, session: SessionSettings) -> Iterator[Complaint]:
     except InvalidRequest as error:
         field = (error.param or "").removeprefix("config_body.prompt_learning").lstrip(".")
         yield Complaint(".".join(filter(None, (at, "config", field))), str(error))
+    except (OSError, UnicodeError):
+        yield from _file(at, session)
+
+
+def _file(at: str, session: SessionSettings) -> Iterator[Complaint]:
+    """Whether the file with the baseline can be read."""
+    try:
+        session.config_body()
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         yield Complaint(

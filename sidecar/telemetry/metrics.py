@@ -47,6 +47,13 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
+        self.breaker = Gauge(
+            "sidecar_backend_breaker",
+            "1 for the state that a remote backend's breaker is in.",
+            ["state"],
+            registry=registry,
+        )
+        """state: closed | open | half_open; none with the embedded optimiser."""
         self.unmatched = Counter(
             "sidecar_unmatched",
             "Calls of a session that went through untouched, by reason.",

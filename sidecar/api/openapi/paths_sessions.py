@@ -23,6 +23,10 @@ _COMMANDS = {
         "Cancel: end the session for good",
         "Its calls are served with the baseline from now on. It cannot be resumed.",
     ),
+    "complete": (
+        "Complete: end the session with its winner",
+        "Its calls are served with the best proven prompt from now on. It cannot be resumed.",
+    ),
     "unpin": ("Unpin: let the evidence choose again", ""),
     "rollback": (
         "Roll back: serve the baseline by default again",

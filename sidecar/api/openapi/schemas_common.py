@@ -30,7 +30,11 @@ SCHEMAS: dict[str, Json] = {
         {
             "detail": text("What was wrong and what to do."),
             "error": record(
-                {"message": text("The same as `detail`."), "code": text("For programs.")},
+                {
+                    "message": text("The same as `detail`."),
+                    "code": text("For programs."),
+                    "param": text("The field it is about, when it is about one."),
+                },
                 require="message code",
             ),
         },

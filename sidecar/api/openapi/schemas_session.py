@@ -51,6 +51,11 @@ _FULL = {
     "lever_versions": record({}, "By lever id.", additionalProperties=COUNT),
     "best_lever_version": COUNT,
     "sensor_frames": array(ref("SensorFrame")),
+    "wildcards": record(
+        {},
+        "The parts of the prompts that the application fills in.",
+        additionalProperties=text(enum=["REQUIRED", "OPTIONAL"]),
+    ),
     "safety": ref("Safety"),
     "metadata": record({}, "As it was given."),
 }
@@ -141,6 +146,7 @@ SCHEMAS: dict[str, Json] = {
             **{name: nullable(UNIT) for name in _INFO_NUMBERS},
             "outcome_objectives": nullable(record({"reward": nullable(UNIT)})),
             "correct": anything("Without a number: true is 1, false is 0."),
+            "retracted": anything("true: takes back what this route was told of the rollout."),
             "feedback": anything("What the user said, as text."),
             "comment": anything("The same."),
             "details": anything("Free; text under `feedback` is read too."),
@@ -163,6 +169,7 @@ SCHEMAS: dict[str, Json] = {
             "rollout_id": ref("CorrelationId"),
             "candidate_id": ref("CandidateId", "The one that served the rollout."),
             "reward_count": COUNT,
+            "counted": boolean("Whether it was news to the session."),
         },
         require="status session_id rollout_id candidate_id reward_count",
     ),
