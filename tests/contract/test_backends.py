@@ -1,4 +1,9 @@
-"""What `sidecar/backend/base.py` promises, kept by every backend, with either algorithm."""
+"""What `sidecar/backend/base.py` promises, kept by every backend, with either algorithm.
+
+`place.select` does what the request path does: a referred call is sent where it goes, and is a
+selection when its answer has named the candidate. How a candidate was drawn is asked of whoever
+drew it (`place.drawn`): this backend, or the one that it refers calls to.
+"""
 
 import json
 
@@ -11,6 +16,7 @@ from support.backends import (
     embedded_memory,
     embedded_sqlite,
     proposing,
+    remote,
 )
 from support.provider import FakeProvider
 
@@ -24,7 +30,7 @@ def algorithm(request):
     return request.param
 
 
-@pytest.fixture(params=[embedded_memory, embedded_sqlite], ids=lambda make: make.__name__)
+@pytest.fixture(params=[embedded_memory, embedded_sqlite, remote], ids=lambda make: make.__name__)
 async def place(request, tmp_path, algorithm):
     async with FakeProvider() as provider:
         proposing(provider)
@@ -131,6 +137,17 @@ async def test_the_algorithm_of_the_route_must_be_the_configs(backend, algorithm
     assert error.value.param == "session_id"
 
 
+async def test_a_session_of_the_settings_is_made_once_and_found_afterwards(place):
+    request = create_request("mine", place.algorithm)
+    await place.backend.ensure(request, place.algorithm)
+    made = await place.backend.status("mine")
+    await place.backend.ensure(request, place.algorithm)
+    await place.restarted()
+    await place.backend.ensure(request, place.algorithm)
+    assert await place.backend.status("mine") == made
+    assert len(await place.backend.sessions()) == 2
+
+
 # -- select --------------------------------------------------------------------------------------
 
 
@@ -159,18 +176,25 @@ async def test_the_same_conversation_draws_the_same_on_the_same_evidence(place):
     await place.candidate()
     twin = place.another()
     await twin.start()
+    candidates = set()
     for number in range(60):
-        mine = place.backend.select(SESSION, f"c{number}", 1.0).assignment
-        its = twin.select(SESSION, f"c{number}", 1.0).assignment
+        mine = (await place.select(f"c{number}")).assignment
+        its = (await place.select(f"c{number}", twin)).assignment
         assert (mine.candidate_id, mine.propensity) == (its.candidate_id, its.propensity)
+        candidates.add(mine.candidate_id)
+    assert len(candidates) == 2
     await twin.stop()
 
 
 async def test_a_selection_is_recorded(place):
     await place.candidate()
-    first = {f"c{n}": (await place.select(f"c{n}")).assignment for n in range(40)}
+    names = [f"c{n}" for n in range(40)]
+    first = [(await place.select(name)).assignment.candidate_id for name in names]
+    drawn = [await place.drawn(name) for name in names]
+    assert [assignment.candidate_id for assignment in drawn] == first
     await place.restarted(crashed=True)
-    assert {name: (await place.select(name)).assignment for name in first} == first
+    assert [(await place.select(name)).assignment.candidate_id for name in names] == first
+    assert [await place.drawn(name) for name in names] == drawn
     status = await place.backend.status(SESSION)
     assert status["rollout_count"] == FAILURES + 40
     assert sum(c["rollout_count"] for c in status["candidates"]) == FAILURES + 40
@@ -284,12 +308,13 @@ async def test_a_pinned_candidate_serves_all_that_is_new_until_it_is_unpinned(pl
     assert by_id(pinned)[candidate]["share"] == 1.0
     assignments = [(await place.select(f"pin{n}")).assignment for n in range(20)]
     assert {a.candidate_id for a in assignments} == {candidate}
-    assert {(a.propensity, a.weight) for a in assignments} == {(1.0, 0.0)}
+    drawn = [await place.drawn(f"pin{n}") for n in range(20)]
+    assert {(a.propensity, a.weight) for a in drawn} == {(1.0, 0.0)}
     free = await place.backend.command(SESSION, "unpin", {})
     assert free["safety"]["pinned"] is None
-    drawn = [(await place.select(f"free{n}")).assignment for n in range(200)]
-    assert {a.candidate_id for a in drawn} == {"baseline", candidate}
-    assert {a.weight for a in drawn} == {1.0}
+    assignments = [(await place.select(f"free{n}")).assignment for n in range(200)]
+    assert {a.candidate_id for a in assignments} == {"baseline", candidate}
+    assert {(await place.drawn(f"free{n}")).weight for n in range(200)} == {1.0}
 
 
 async def test_a_wrong_command_says_what_is_wrong(backend):

@@ -205,6 +205,7 @@ async def test_a_reward_is_visible_when_it_is_answered(client, loop, one):
         "rollout_id": "r1",
         "candidate_id": "cand_a",
         "reward_count": 1,
+        "counted": True,
     }
     assert (await (await client.get(one)).json())["reward_count"] == 1
     assert loop.backend.values() == {"r1": 0.75}
@@ -267,12 +268,35 @@ async def test_a_reward_joins_what_users_said(client, loop, one):
     assert loop.backend.values() == {"r1": 0.5}
 
 
+async def test_an_answer_says_whether_the_reward_was_news(client, loop, one):
+    for counted in (True, False, False):
+        answer = await client.post(f"{one}/reward", json=reward(0.5))
+        assert (await answer.json())["counted"] is counted
+
+
+async def test_what_this_route_was_told_can_be_taken_back(client, loop, one):
+    back = {"rollout_id": "r1", "reward_info": {"retracted": True}}
+    for body, value in ((reward(0.5), 0.5), (back, None), (back, None), (reward(0.75), 0.75)):
+        answer = await client.post(f"{one}/reward", json=body)
+        assert answer.status == 200
+        assert loop.backend.values() == {"r1": value}
+    await loop.intake.accept([event("e1", "r1", score=0.0, actor="ann")])
+    await client.post(f"{one}/reward", json=back)
+    assert loop.backend.values() == {"r1": 0.0}, "what others said stays"
+
+
+async def test_a_session_is_completed_without_a_reward(client, one):
+    answer = await client.post(f"{one}/complete")
+    assert (answer.status, (await answer.json())["status"]) == (200, "completed")
+
+
 async def test_stop_counts_the_reward_and_ends_the_session(client, loop, one):
     answer = await client.post(f"{one}/reward", json=reward(1.0, stop=True))
     ended = await answer.json()
     assert (answer.status, ended["status"], ended["reward_count"]) == (200, "completed", 1)
     again = await client.post(f"{one}/reward", json=reward(1.0, stop=True))
-    assert (again.status, await again.json()) == (200, ended), "a retry gets the same answer"
+    retried = {**ended, "counted": False}
+    assert (again.status, await again.json()) == (200, retried), "the same, but it is no news"
     other = await client.post(f"{one}/reward", json=reward(1.0, rollout_id="r2"))
     assert other.status == 409
     assert "completed" in (await other.json())["detail"]

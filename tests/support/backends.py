@@ -1,21 +1,28 @@
-"""Every backend, with a proposer that has a new prompt whenever it is asked."""
+"""Every backend, with a proposer that has a new prompt whenever it is asked.
+
+The remote one is in front of a whole sidecar of ours, over HTTP on loopback.
+"""
 
 import asyncio
 import contextlib
 import itertools
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 from aiohttp import web
 
-from sidecar.backend.base import Backend, Selection
+from sidecar.backend.base import Backend, Referral, Selection
 from sidecar.backend.embedded import EmbeddedBackend
+from sidecar.backend.remote import RemoteBackend
 from sidecar.core.feedback import Reward
+from sidecar.core.rollout import Assignment
 from sidecar.engine.propose import Reflection
+from sidecar.settings import BackendSettings
 from sidecar.store.base import Store
 from sidecar.store.memory import MemoryStore
 from sidecar.store.sqlite import SqliteStore
@@ -64,6 +71,10 @@ class Place:
 
     backend: Backend
     another: Callable[[], Backend]
+    store: Store
+    """Of whoever draws: there the assignment says how it was drawn."""
+    call: Callable[[Referral], Awaitable[str]] | None = None
+    """Send a referred call where it goes; which candidate the answer names."""
     algorithm: str = "gepa"
     """Of the session."""
     left: list[Backend] = field(default_factory=list)
@@ -79,12 +90,21 @@ class Place:
         await self.backend.start()
         return self.backend
 
-    async def select(self, conversation: str, session_id: str = SESSION) -> Selection:
-        """Select, and wait until that is durable."""
-        selection = self.backend.select(session_id, conversation, time.time())
+    async def select(self, conversation: str, backend: Backend | None = None) -> Selection:
+        """Select, as the request path does it, and wait until that is durable."""
+        selection = (backend or self.backend).select(SESSION, conversation, time.time())
+        if isinstance(selection, Referral):
+            assert self.call is not None
+            selection = selection.taken(await self.call(selection), time.time())
         if selection.stored is not None:
             assert await selection.stored
         return selection
+
+    async def drawn(self, conversation: str) -> Assignment:
+        """The assignment as whoever drew it has recorded it."""
+        found = await self.store.assignment(SESSION, conversation)
+        assert found is not None
+        return found
 
     async def rewarded(self, *values: float, prefix: str = "r", said: str = "") -> None:
         """Conversations with these rewards, and what their users said."""
@@ -131,7 +151,7 @@ async def _embedded(store: Store, provider: FakeProvider) -> AsyncIterator[Place
         )
 
     await store.open()
-    place = Place(make(), make)
+    place = Place(make(), make, store)
     await place.backend.start()
     try:
         yield place
@@ -151,3 +171,35 @@ def embedded_sqlite(
     folder: Path, provider: FakeProvider
 ) -> contextlib.AbstractAsyncContextManager[Place]:
     return _embedded(SqliteStore(folder / "backend.db"), provider)
+
+
+@contextlib.asynccontextmanager
+async def remote(_folder: Path, provider: FakeProvider) -> AsyncIterator[Place]:
+    """In front of another sidecar; what that one knows stays when this one is restarted."""
+    from support.whole import whole, whole_settings  # noqa: PLC0415  it imports this module
+
+    store = MemoryStore()
+    settings = whole_settings(provider.base_url, routes=(), sessions=())
+    async with whole(settings) as peer, aiohttp.ClientSession() as http:
+
+        def make() -> Backend:
+            own = BackendSettings(kind="remote", url=peer.sidecar.url, poll_seconds=0.2)
+            return RemoteBackend(store, own, remember=1000)
+
+        async def call(referral: Referral) -> str:
+            messages = [
+                {"role": "system", "content": SYSTEM},
+                {"role": "user", "content": "hi"},
+            ]
+            asked = {"model": "m", "messages": messages}
+            async with http.post(referral.url, json=asked) as answer:
+                assert answer.status == 200, await answer.text()
+                return answer.headers["x-gepa-candidate-id"]
+
+        place = Place(make(), make, peer.sidecar.store, call)
+        await place.backend.start()
+        try:
+            yield place
+        finally:
+            for backend in (place.backend, *place.left):
+                await backend.stop()
