@@ -280,6 +280,7 @@ async def test_what_this_route_was_told_can_be_taken_back(client, loop, one):
         answer = await client.post(f"{one}/reward", json=body)
         assert answer.status == 200
         assert loop.backend.values() == {"r1": value}
+        loop.clock.forward(1.0)
     await loop.intake.accept([event("e1", "r1", score=0.0, actor="ann")])
     await client.post(f"{one}/reward", json=back)
     assert loop.backend.values() == {"r1": 0.0}, "what others said stays"
