@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from weakref import WeakValueDictionary
 
-from sidecar.backend.base import Backend, Receipt
+from sidecar.backend.base import Backend
 from sidecar.core.rollout import Assignment
 from sidecar.core.session import Status
 from sidecar.errors import Conflict, InvalidRequest, NotFound, Unavailable
@@ -65,7 +65,7 @@ class SessionRewards:
         retried = any(event.event_id == own_id for event in history)
         counted = False
         if session["status"] not in _FINAL:
-            counted = (await self._add(asked, to, own_id)).counted
+            counted = await self._add(asked, to, own_id)
             session = await self._after(asked, to)
         elif not retried:  # a retry of the request that ended the session gets its answer again
             raise Conflict(f"the session is {session['status']}: it counts no more rewards")
@@ -111,12 +111,14 @@ class SessionRewards:
             param="candidate_id",
         )
 
-    async def _add(self, asked: RewardRequest, to: Assignment, own_id: str) -> Receipt:
+    async def _add(self, asked: RewardRequest, to: Assignment, own_id: str) -> bool:
+        """Store it and have it counted; whether it is a new statement."""
         event = as_event(asked, to, own_id, self._clock())
         [accepted] = await self._intake.accept([event])
         if accepted.status is Acceptance.ACCEPTED:
             raise Unavailable("the reward is stored and will be counted later")
-        return await self._reporter.report_now(to.session_id, to.rollout_id)
+        await self._reporter.report_now(to.session_id, to.rollout_id)
+        return accepted.status is not Acceptance.DUPLICATE
 
     async def _after(self, asked: RewardRequest, to: Assignment) -> dict[str, Any]:
         if asked.stop:

@@ -169,7 +169,7 @@ SCHEMAS: dict[str, Json] = {
             "rollout_id": ref("CorrelationId"),
             "candidate_id": ref("CandidateId", "The one that served the rollout."),
             "reward_count": COUNT,
-            "counted": boolean("Whether it was news to the session."),
+            "counted": boolean("False when the same request had been counted before."),
         },
         require="status session_id rollout_id candidate_id reward_count",
     ),
