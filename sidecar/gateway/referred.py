@@ -57,6 +57,7 @@ class Referred:
         self._upstream = Upstream(
             settings.provider.model_copy(update={"base_url": "", "connect_timeout": seconds}),
             connect_budget=seconds,
+            retries=False,
         )
         secret = settings.backend.api_key
         key = secret.get_secret_value().strip() if secret else ""

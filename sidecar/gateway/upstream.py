@@ -64,11 +64,15 @@ class Outgoing:
 class Upstream:
     """The provider's client; with an empty base URL, a client for the absolute URLs it is given."""
 
-    def __init__(self, settings: Provider, connect_budget: float | None = None) -> None:
+    def __init__(
+        self, settings: Provider, *, connect_budget: float | None = None, retries: bool = True
+    ) -> None:
         """`connect_budget` bounds, in seconds, all that it takes to have a connection: the wait
-        for a free one, the name's address, encryption."""
+        for a free one, the name's address, encryption. Without `retries` nothing is sent twice,
+        because the caller has somewhere else to go."""
         self._settings = settings
         self._budget = connect_budget
+        self._retries = retries
         self._base = settings.base_url.rstrip("/")
         self._session: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
@@ -93,7 +97,7 @@ class Upstream:
         try:
             return await self._request(self._session, request, trace)
         except UPSTREAM_ERRORS as error:
-            if not _may_retry(request, error, was_reused=trace.reused):
+            if not (self._retries and _may_retry(request, error, was_reused=trace.reused)):
                 raise _named(error) from error
         try:
             return await self._request(self._fresh, request, trace)

@@ -33,7 +33,8 @@ class Fault:
     half_open: bool = False
     """What is sent arrives, and no answer ever comes back."""
     reset_after: int | None = None
-    """Bytes of answers after which the connection is reset; 0: with the first."""
+    """Bytes of answers, since the fault was set, after which the connection is reset; 0: with the
+    first."""
     instead: bytes | None = None
     """What answers everything; nothing is passed on."""
     duplicate: bool = False
@@ -141,12 +142,14 @@ class FaultProxy:
     async def _answers(
         self, server_in: asyncio.StreamReader, client_out: asyncio.StreamWriter
     ) -> None:
-        sent = 0
+        sent, counted = 0, self.fault
         while data := await server_in.read(_PIECE):
             if self.fault.black_hole or self.fault.half_open:
                 continue
             for piece in _sliced(data, self.fault.slice):
                 fault = self.fault
+                if fault is not counted:
+                    sent, counted = 0, fault
                 await asyncio.sleep(fault.delay + (len(piece) / fault.rate if fault.rate else 0.0))
                 if fault.reset_after is not None and sent + len(piece) >= fault.reset_after:
                     client_out.write(piece[: fault.reset_after - sent])

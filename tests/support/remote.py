@@ -45,6 +45,7 @@ class Pair:
                 break
         candidate = (await self.back_status())["candidates"][1]
         await backend.command(SESSION, "pin", {"candidate_id": candidate["candidate_id"]})
+        await self.front.status()  # asked for now, whenever the next time would be
         await self.known(lambda good: good is not None)
         return candidate["text"]
 
