@@ -79,6 +79,8 @@ class Referral:
     fallback: Prompt | None
     """The last prompt that was known to be good, for a call that cannot be served there; None: the
     application's own."""
+    is_over: bool
+    """Whether the session was completed or cancelled, when last heard of."""
     taken: Callable[[str, float], Selection]
     """To be told which candidate the answer's head names, and when: the assignment is recorded."""
     stale: Callable[[], None]

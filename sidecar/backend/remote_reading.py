@@ -107,7 +107,7 @@ def completed(status: Mapping[str, Any], session_id: str, algorithm: str) -> dic
         for one in _objects(status.get("candidates"))
         if isinstance(one.get("candidate_id"), str)
     ]
-    return {
+    expected = {
         "job_id": "",
         "mode": "online",
         "status": Status.STARTED.value,
@@ -116,11 +116,10 @@ def completed(status: Mapping[str, Any], session_id: str, algorithm: str) -> dic
         "candidate_count": len(candidates),
         "safety": {"events": []},
         "metadata": {},
-        **status,
-        "session_id": session_id,
-        "algorithm": algorithm,
-        "candidates": candidates,
     }
+    said = {name: value for name, value in status.items() if value is not None}
+    own = {"session_id": session_id, "algorithm": algorithm, "candidates": candidates}
+    return {**status, **expected, **said, **own}
 
 
 def export_from(status: Mapping[str, Any], candidate_id: str | None) -> dict[str, Any] | None:
@@ -128,11 +127,11 @@ def export_from(status: Mapping[str, Any], candidate_id: str | None) -> dict[str
     chosen = candidate_id or status.get("incumbent_id") or status.get("best_candidate_id")
     candidates = {one["candidate_id"]: one for one in status["candidates"]}
     texts = texts_of(status)
-    if chosen not in candidates or chosen not in texts:
+    if not isinstance(chosen, str) or chosen not in candidates or chosen not in texts:
         return None
     lineage: list[dict[str, Any]] = []
-    at = chosen
-    while at in texts and at not in {one["candidate_id"] for one in lineage}:
+    at: Any = chosen
+    while isinstance(at, str) and at in texts and at not in {of["candidate_id"] for of in lineage}:
         lineage.append({"candidate_id": at, "text": texts[at], "origin": ""})
         at = candidates[at]["parent_id"]
     text = texts[chosen]

@@ -76,6 +76,7 @@ class RemoteSession:
             algorithm=self.algorithm or "",
             url=self.base and f"{self.base}/{correlation_id}/chat/completions",
             fallback=self.good,
+            is_over=self.is_over,
             taken=lambda candidate, now: self._taken(correlation_id, candidate, now, record),
             stale=stale,
         )

@@ -91,11 +91,13 @@ class Planner:
         assert plan.referral is not None
         assert plan.chat is not None
         self._metrics.failopen.labels(reason).inc()
-        over = reason == "closed"  # the application's own prompt is the baseline
-        body = None if over else _put(plan.referral.fallback, plan.chat)
+        closed = reason == "closed"
+        # Closed, and we have not heard how: it may have been cancelled, so nothing of it may serve.
+        good = plan.referral.fallback if not closed or plan.referral.is_over else None
+        body = _put(good, plan.chat)
         return replace(
             plan,
-            mode=Mode.BASELINE if over else Mode.FAILOPEN,
+            mode=Mode.BASELINE if closed and body is None else Mode.FAILOPEN,
             body=plan.chat.raw if body is None else body,
             is_rewritten=body is not None,
             referral=None,

@@ -57,7 +57,7 @@ class Reachability:
         """A call says nothing about the backend."""
         self._breaker.gave_up()
 
-    def found(self, is_there: bool) -> None:  # noqa: FBT001 - the one thing it is told
+    def found(self, is_there: bool) -> None:
         """What the watch knows."""
         if not is_there:
             self._gone, self._reason = True, "gone"

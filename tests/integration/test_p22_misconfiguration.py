@@ -56,6 +56,26 @@ ENVIRONMENTS = {
     "broken JSON": ({"SIDECAR_ROUTES": "[{"}, "routes: is not valid JSON"),
     "part of a list": ({"SIDECAR_SESSIONS__0__ID": "x"}, "a list is set whole"),
     "nothing to replace with": ({"SIDECAR_PROVIDER__KEY_MODE": "replace"}, "OPENAI_API_KEY"),
+    "no address of the backend": (
+        {"SIDECAR_BACKEND__KIND": "remote"},
+        "backend.url: backend.kind is",
+    ),
+    "backend is ourselves": (
+        {"SIDECAR_BACKEND__KIND": "remote", "SIDECAR_BACKEND__URL": "http://127.0.0.1:8080/api"},
+        "backend.url: 'http://127.0.0.1:8080/api' is this sidecar itself",
+    ),
+    "more than an origin": (
+        {"SIDECAR_BACKEND__ALLOWED_ORIGINS": "https://a.example/path"},
+        "backend.allowed_origins.0: is more than an origin",
+    ),
+    "no origin": (
+        {"SIDECAR_BACKEND__ALLOWED_ORIGINS": "a.example"},
+        "allowed_origins.0: needs http",
+    ),
+    "backend's key is no key": (
+        {"SIDECAR_BACKEND__API_KEY": f"{SECRET} and more"},
+        "backend.api_key: holds characters",
+    ),
     "no directory": ({"SIDECAR_STORE__PATH": "no/where.db"}, "does not exist"),
     "missing file": ({"SIDECAR_CONFIG": "gone.toml"}, "gone.toml: cannot be read"),
 }

@@ -202,6 +202,57 @@ def test_a_store_needs_a_file_name(workdir):
     assert "is a directory" in problems(flags={"store.path": str(workdir)})["store.path"].message
 
 
+def test_a_session_at_a_remote_backend_needs_no_prompt_and_may_be_configured_as_that_one_likes():
+    remote = "[backend]\nkind = 'remote'\nurl = 'https://api.example.com'\n"
+    written(
+        remote + "[[sessions]]\nid = 'found'\n"
+        "[[sessions]]\nid = 'made'\nbaseline = 'You are a tutor.'\nconfig.gepa.only_theirs = 1\n"
+        "[[routes]]\nsession = 'elsewhere'\n"
+    )
+    loaded = read({}, {})
+    found, made = loaded.settings.sessions
+    assert found.create_request() == {"session_id": "found"}
+    section = made.create_request()["config_body"]["prompt_learning"]
+    assert section["gepa"] == {"only_theirs": 1}
+    assert loaded.warnings == ()
+
+
+def test_a_session_at_a_remote_backend_still_needs_a_file_that_can_be_read():
+    written(
+        "[backend]\nkind = 'remote'\nurl = 'https://api.example.com'\n"
+        "[[sessions]]\nid = 'one'\nbaseline_file = 'gone'\n"
+        "[[sessions]]\nid = 'two'\nbaseline_file = 'gone'\nbaseline = 'x'\n"
+    )
+    assert set(problems()) == {"sessions.0.baseline_file", "sessions.1"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({"SIDECAR_BACKEND__URL": "https://api.example.com"}, "is not used while backend.kind"),
+        (
+            {
+                "SIDECAR_BACKEND__KIND": "remote",
+                "SIDECAR_BACKEND__URL": "http://api.example.com",
+                "SIDECAR_BACKEND__API_KEY": "key",
+            },
+            "travels unencrypted",
+        ),
+    ],
+)
+def test_a_doubtful_backend_is_said_and_served(environ, words):
+    (warning,) = read({}, environ).warnings
+    assert warning.name == "backend.url"
+    assert words in warning.message
+
+
+def test_the_backends_key_is_never_shown():
+    environ = {"SIDECAR_BACKEND__API_KEY": "do-not-show-me"}
+    loaded = read({}, environ)
+    assert "do-not-show-me" not in repr(describe(loaded.settings, loaded.sources))
+    assert "do-not-show-me" not in repr(loaded.settings)
+
+
 def test_every_setting_is_in_the_handbook():
     handbook = (Path(__file__).parents[2] / "docs/operations.md").read_text(encoding="utf-8")
     assert not [name for name in NAMES if f"`{name}`" not in handbook]

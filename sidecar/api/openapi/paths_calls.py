@@ -48,6 +48,7 @@ _SYSTEMS = {
         f"How it was served: {'; '.join(f'`{mode}` {words}' for mode, words in _MODES.items())}.",
         text(enum=[str(mode) for mode in Mode]),
     ),
+    "x-sidecar-reason": _header("Why it was not served as it should have been; else absent."),
 }
 
 _ANSWER = {JSON: ref("ChatCompletion"), "text/event-stream": anything("With `stream`.")}
