@@ -202,10 +202,10 @@ def _store(settings: Settings) -> Iterator[Complaint]:
         if not _PREFIX.fullmatch(settings.store.prefix):
             yield Complaint("store.prefix", "needs 1 to 64 of the characters A-Z a-z 0-9 _ . : -")
     elif settings.store.kind == "sqlite":
-        yield from _file(settings)
+        yield from _store_file(settings)
 
 
-def _file(settings: Settings) -> Iterator[Complaint]:
+def _store_file(settings: Settings) -> Iterator[Complaint]:
     path = settings.store.path
     if path.is_dir():
         yield Complaint("store.path", f"'{path}' is a directory; needs a file's name")
