@@ -56,6 +56,7 @@ async def test_done_with_a_reward_counts_it(ours, algorithm, one):
         "system_id": "till",
         "session_id": "till",
         "reward_count": 1,
+        "counted": True,
         **served,
     }
 

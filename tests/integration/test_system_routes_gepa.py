@@ -60,6 +60,7 @@ async def test_the_demo_runs(ours):
         "system_id": "probe_online_1",
         "session_id": "probe_online_1",
         "reward_count": 1,
+        "counted": True,
         **served,
     }
     state = (await get(ours, f"{ONE}/state")).json

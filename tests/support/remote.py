@@ -88,7 +88,13 @@ def back_settings(provider: FakeProvider, **sections: Any) -> Any:
 
 
 def front_settings(url: str, provider: FakeProvider, **sections: Any) -> Any:
-    backend = {"kind": "remote", "url": url, "api_key": BACK_API_KEY, "poll_seconds": 0.05}
+    backend = {
+        "kind": "remote",
+        "url": url,
+        "api_key": BACK_API_KEY,
+        "poll_seconds": 0.05,
+        "connect_ms": 3000,  # a busy machine is not what these tests are about
+    }
     own = {
         "provider": {"base_url": provider.base_url},
         "backend": backend | sections.pop("backend", {}),
