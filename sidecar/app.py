@@ -56,6 +56,7 @@ from sidecar.jobs.trials import Trials
 from sidecar.rewards.reporter import Reporter
 from sidecar.settings import FeedbackSettings, Settings
 from sidecar.store.base import Store, StoreError
+from sidecar.store.leadership import Leadership
 from sidecar.store.memory import MemoryStore
 from sidecar.store.sqlite import SqliteStore
 from sidecar.telemetry.metrics import Metrics
@@ -76,13 +77,20 @@ class Sidecar:
         self.metrics = Metrics()
         self.health = ops.Health()
         self.store = _store(settings)
+        self.leadership = Leadership(self.store, shared=self.store.shared)
         self.reflection = _reflection(settings)
         self.reachability: Reachability | None = None
         """Of a remote backend."""
         self.backend = self._backend()
-        self.reporter = Reporter(self.store, self.backend, _reporting(settings), self.metrics)
+        self.reporter = Reporter(
+            self.store, self.backend, _reporting(settings), self.metrics, leadership=self.leadership
+        )
         self.attributor = Attributor(
-            self.store, settings.feedback, self.metrics, self.reporter.notice
+            self.store,
+            settings.feedback,
+            self.metrics,
+            self.reporter.notice,
+            leadership=self.leadership,
         )
         self.intake = Intake(self.store, self.attributor, settings.feedback, self.metrics)
         self.gateway = Gateway(
@@ -92,6 +100,8 @@ class Sidecar:
             self.metrics,
             on_turn=self.attributor.turn_settled,
             referred=Referred(settings, self.reachability) if self.reachability else None,
+            claims=self.backend,
+            shared=self.store.shared,
         )
         self.trials = Trials(self._base)
         self.jobs = self._jobs()
@@ -111,6 +121,7 @@ class Sidecar:
             await self.backend.start()
             stack.push_async_callback(self.backend.stop)
             await self._configured_sessions()
+            await stack.enter_async_context(self._worker(self.leadership.run()))
             await stack.enter_async_context(self._worker(self.attributor.run()))
             await stack.enter_async_context(self._worker(self.reporter.run()))
             await stack.enter_async_context(self._worker(self._prune()))
@@ -165,6 +176,7 @@ class Sidecar:
             self.store,
             self.reflection,
             self.metrics,
+            self.leadership,
             remember=self.settings.gateway.remember,
             proposals_per_day=engine.proposals_per_day,
             proposer_origins=self.settings.proposer_origins,
@@ -298,6 +310,7 @@ class Sidecar:
     def _parts(self) -> Mapping[str, Any]:
         return {
             "store": {"kind": self.settings.store.kind, "durable": self.store.durable},
+            "optimiser": {"leads": self.leadership.leads},
             "backend": {
                 **self.backend.describe(),
                 **(self.reachability.describe() if self.reachability else {}),
@@ -326,12 +339,15 @@ class Sidecar:
         keep = self.settings.store.retention_days * _DAY
         while True:
             try:
-                pruned = await self.store.prune(time.time() - keep)
+                pruned = await self._pruned(time.time() - keep)
                 if pruned:
                     log.info("old content deleted", turns=pruned)
             except StoreError as error:
                 log.warning("old content not deleted", error=str(error))
             await asyncio.sleep(_PRUNE_EVERY)
+
+    async def _pruned(self, before: float) -> int:
+        return await self.store.prune(before) if self.leadership.leads else 0
 
 
 def _store(settings: Settings) -> Store:

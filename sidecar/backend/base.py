@@ -49,8 +49,9 @@ class Selection:
     """The candidate's system prompt, with the baseline's placeholders. Empty when it was put in
     place elsewhere, by an optimiser that does not show it."""
     mode: Mode
-    stored: asyncio.Future[bool] | None
-    """Resolves when the assignment is durable; None when it already was."""
+    stored: asyncio.Future[Assignment | None] | None
+    """Resolves when the assignment is durable, to None when it is not known to be; None when there
+    is nothing to wait for."""
     demos: tuple[Demo, ...] = ()
     """The candidate's demonstrations, shown after its system prompt."""
     algorithm: str = "gepa"
@@ -114,7 +115,23 @@ class Selector(Protocol):
         Memory only. Raises `NotFound`."""
 
 
-class Backend(Selector, Protocol):
+class Claims(Protocol):
+    """What is not in memory and may be in the store, because another sidecar put it there or
+    because it was pushed out."""
+
+    def unsure(self, session_id: str, correlation_id: str) -> bool:
+        """Whether the store may know better than `select` which candidate a conversation has.
+        Memory only."""
+
+    async def claim(self, session_id: str, correlation_id: str, now: float) -> bool:
+        """Have the store decide it: from then on `select` says what everybody says. False when the
+        store did not answer."""
+
+    async def find(self, session_id: str) -> bool:
+        """Look for a session that is unknown here. Whether it is known now. Raises `StoreError`."""
+
+
+class Backend(Selector, Claims, Protocol):
     """An optimiser: sessions that select, learn and can be steered."""
 
     async def report(self, session_id: str, rewards: Sequence[Reward]) -> list[Receipt]:

@@ -1,5 +1,7 @@
 """The optimiser in this process: the engine's sessions behind the backend seam."""
 
+import asyncio
+import contextlib
 import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -20,10 +22,14 @@ from sidecar.engine.live import LiveSession
 from sidecar.engine.origins import ProposerOrigins
 from sidecar.engine.propose import Reflection
 from sidecar.errors import InvalidRequest, NotFound
-from sidecar.store.base import Store
+from sidecar.store.base import Store, StoreError
+from sidecar.store.leadership import Leadership
 from sidecar.telemetry.metrics import Metrics
 
 log = structlog.get_logger()
+
+FOLLOW_SECONDS = 1.0
+"""How often what other sidecars have written is taken in."""
 
 _ACTIONS = {action: Entry(action) for action in ACTIONS}
 
@@ -36,6 +42,7 @@ class EmbeddedBackend:
         store: Store,
         reflection: Reflection,
         metrics: Metrics,
+        leadership: Leadership,
         *,
         remember: int,
         proposals_per_day: int,
@@ -48,12 +55,14 @@ class EmbeddedBackend:
         self._store = store
         self._reflection = reflection
         self._metrics = metrics
+        self._leadership = leadership
         self._remember = remember
         self._per_day = proposals_per_day
         self._origins = ProposerOrigins(proposer_origins)
         self._clock = clock
         self._config_dir = config_dir
         self._live: dict[str, LiveSession] = {}
+        self._following: asyncio.Task[None] | None = None
 
     # -- the request path -----------------------------------------------------------------------
 
@@ -86,11 +95,31 @@ class EmbeddedBackend:
             live.record.algorithm,
         )
 
+    def unsure(self, session_id: str, correlation_id: str) -> bool:
+        """Whether the store may know the conversation; that of a session that is over draws the
+        same everywhere."""
+        live = self._live.get(session_id)
+        return (
+            live is not None
+            and not live.state.status.final
+            and live.assigner.unsure(correlation_id)
+        )
+
+    async def claim(self, session_id: str, correlation_id: str, now: float) -> bool:
+        """Have the store decide which candidate a conversation has."""
+        return await self._session(session_id).assigner.claim(correlation_id, now)
+
+    async def find(self, session_id: str) -> bool:
+        """Look for a session that another sidecar may have made."""
+        if session_id not in self._live and self._store.shared:
+            await self._learn_of_sessions()
+        return session_id in self._live
+
     # -- the slow loop --------------------------------------------------------------------------
 
     async def report(self, session_id: str, rewards: Sequence[Reward]) -> list[Receipt]:
         """Count rewards in the session's journal and let it think."""
-        counted = await self._session(session_id).report(rewards)
+        counted = await (await self._found(session_id)).report(rewards)
         return [
             Receipt(reward.rollout_id, assignment.candidate_id, news)
             for reward, assignment, news in counted
@@ -156,17 +185,20 @@ class EmbeddedBackend:
 
     async def status(self, session_id: str) -> dict[str, Any]:
         """Everything about a session."""
-        return view.status(self._session(session_id))
+        return view.status(await self._newest(session_id))
 
     async def sessions(self) -> list[dict[str, Any]]:
         """All sessions, in short."""
+        if self._store.shared:
+            with contextlib.suppress(StoreError):
+                await self._follow()
         return [view.summary(live) for live in self._live.values()]
 
     async def command(
         self, session_id: str, action: str, arguments: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Steer a session."""
-        live = self._session(session_id)
+        live = await self._newest(session_id)
         kind = _ACTIONS.get(action)
         if kind is None:
             raise InvalidRequest(f"unknown action {action!r}; known are {', '.join(_ACTIONS)}")
@@ -180,7 +212,7 @@ class EmbeddedBackend:
 
     async def export(self, session_id: str, candidate_id: str | None = None) -> dict[str, Any]:
         """A prompt to keep without us."""
-        live = self._session(session_id)
+        live = await self._newest(session_id)
         return view.export(live, candidate_id)
 
     def describe(self) -> dict[str, Any]:
@@ -188,18 +220,62 @@ class EmbeddedBackend:
         return {"kind": "embedded"}
 
     async def start(self) -> None:
-        """Load all sessions."""
-        for record in await self._store.sessions():
-            live = self._open(record)
-            await live.restore()
-            self._live[record.session_id] = live
-            live.think()
+        """Load all sessions, and follow what other sidecars do with them."""
+        await self._learn_of_sessions()
+        self._leadership.on_elected(self._elected)
+        self._elected()
+        if self._store.shared:
+            self._following = asyncio.create_task(self._go_on_following())
 
     async def stop(self) -> None:
         """Stop learning, keep what is known."""
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
         for live in self._live.values():
             await live.stop()
         await self._reflection.close()
+
+    # -- other sidecars -------------------------------------------------------------------------
+
+    def _elected(self) -> None:
+        for live in self._live.values():
+            live.think()
+
+    async def _go_on_following(self) -> None:
+        while True:
+            await asyncio.sleep(FOLLOW_SECONDS)
+            with contextlib.suppress(StoreError):  # the store says so itself, once
+                await self._follow()
+
+    async def _follow(self) -> None:
+        """Take in what others have written. Raises `StoreError`."""
+        if await self._store.session_count() != len(self._live):
+            await self._learn_of_sessions()
+        for live in list(self._live.values()):
+            await live.follow()
+
+    async def _learn_of_sessions(self) -> None:
+        """Open the sessions that are in the store and not here. Raises `StoreError`."""
+        for record in await self._store.sessions():
+            if record.session_id not in self._live:
+                live = self._open(record)
+                await live.restore()
+                self._live.setdefault(record.session_id, live)
+
+    async def _found(self, session_id: str) -> LiveSession:
+        """A session, wherever it was made. Raises `NotFound`, `StoreError`."""
+        await self.find(session_id)
+        return self._session(session_id)
+
+    async def _newest(self, session_id: str) -> LiveSession:
+        """A session as it is now, or, while the store does not answer, as it was last heard of.
+        Raises `NotFound`."""
+        with contextlib.suppress(StoreError):
+            await self.find(session_id)
+            if self._store.shared:
+                await self._session(session_id).follow()
+        return self._session(session_id)
 
     # -- helpers --------------------------------------------------------------------------------
 
@@ -215,6 +291,7 @@ class EmbeddedBackend:
             self._store,
             self._reflection,
             self._metrics,
+            self._leadership,
             remember=self._remember,
             proposals_per_day=self._per_day,
             clock=self._clock,

@@ -75,6 +75,18 @@ class RemoteBackend:
         session = self._session(session_id)
         return session.refer(correlation_id, self._store.record_assignment, self._watch.hurry)
 
+    def unsure(self, session_id: str, correlation_id: str) -> bool:  # noqa: ARG002
+        """Never: who draws there, remembers there."""
+        return False
+
+    async def claim(self, session_id: str, correlation_id: str, now: float) -> bool:  # noqa: ARG002
+        """Nothing to decide."""
+        return True
+
+    async def find(self, session_id: str) -> bool:
+        """Only what is known: a proxied call cannot wait for the backend to be asked."""
+        return session_id in self._sessions
+
     # -- the slow loop --------------------------------------------------------------------------
 
     async def report(self, session_id: str, rewards: Sequence[Reward]) -> list[Receipt]:

@@ -16,7 +16,7 @@ from sidecar.core.prompt import Demo, Pattern, Wildcard
 from sidecar.core.rollout import Assignment
 from sidecar.core.session import Status
 
-Record = Callable[[Assignment], "asyncio.Future[bool]"]
+Record = Callable[[Assignment], "asyncio.Future[Assignment | None]"]
 
 _FINAL = frozenset(status.value for status in Status if status.final)
 
@@ -41,7 +41,9 @@ class RemoteSession:
         """Why it is not followed at present, in words that were logged."""
         self._texts: dict[str, str] = {}
         self._remember = remember
-        self._known: OrderedDict[str, tuple[Assignment, asyncio.Future[bool]]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[Assignment, asyncio.Future[Assignment | None]]] = (
+            OrderedDict()
+        )
 
     @property
     def shown(self) -> dict[str, Any]:

@@ -2,11 +2,16 @@
 
 Every change goes the same way: append to the journal, fold the entry into the state, swap the
 table. Appending and folding happen under one lock, so the fold sees entries in journal order.
+
+Other sidecars may append to the same journal. An append names the last entry that is in our state;
+when there are others, they are folded first and what was to be written is decided anew. So every
+sidecar folds the same entries in the same order, whoever wrote them, and only proposing is for the
+one that leads.
 """
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -23,7 +28,8 @@ from sidecar.engine.propose import Reflection
 from sidecar.engine.session import Plan, Rewarded
 from sidecar.engine.table import Table
 from sidecar.errors import Conflict, NotFound
-from sidecar.store.base import Store, StoreError
+from sidecar.store.base import Deposed, JournalMoved, Store, StoreError
+from sidecar.store.leadership import Leadership
 from sidecar.telemetry.metrics import Metrics
 
 _SNAPSHOT_EVERY = 200
@@ -42,6 +48,7 @@ class LiveSession:
         store: Store,
         reflection: Reflection,
         metrics: Metrics,
+        leadership: Leadership,
         *,
         remember: int,
         proposals_per_day: int,
@@ -51,8 +58,15 @@ class LiveSession:
         self.config = algorithms.load(record.algorithm, record.config)
         self.pattern = self.config.pattern
         self.state = algorithms.begin(self.config, record.salt, record.created_at)
-        self.assigner = Assigner(record.session_id, record.salt, store.record_assignment, remember)
+        self.assigner = Assigner(
+            record.session_id,
+            record.salt,
+            store.record_assignment,
+            remember,
+            shared=store.shared,
+        )
         self._store = store
+        self._leadership = leadership
         self._author = Author(record.session_id, store, reflection, self.config)
         self._metrics = metrics
         self._per_day = proposals_per_day
@@ -76,11 +90,24 @@ class LiveSession:
         if state is not None:
             self.state = state
         self._kept = self.state.seq
+        recent = await self._store.recent_assignments(self.session_id, self._remember)
+        self.assigner.restore(recent, await self._store.tally(self.session_id))
+        await self._catch_up()
+
+    async def follow(self) -> None:
+        """Take in what other sidecars have written. Raises `StoreError`."""
+        async with self._lock:
+            self.assigner.tallied(await self._store.tally(self.session_id))
+            await self._catch_up()
+            await self._let_in()
+        self.think()
+
+    async def _catch_up(self) -> None:
+        """Fold what is in the journal and not in the state (the lock is held, or nobody else is
+        there yet)."""
         while page := await self._store.journal(self.session_id, self.state.seq, _PAGE):
             for entry in page:
                 self.state.apply(entry)
-        recent = await self._store.recent_assignments(self.session_id, self._remember)
-        self.assigner.restore(recent, await self._store.tally(self.session_id))
         self.assigner.tick = max(self.assigner.tick, self.state.tick)
         self._swap()
 
@@ -88,19 +115,21 @@ class LiveSession:
 
     async def report(self, rewards: Sequence[Reward]) -> list[tuple[Reward, Assignment, bool]]:
         """Count rewards; for each its assignment and whether it was news."""
-        async with self._lock:
+        rollouts = [reward.rollout_id for reward in rewards]
+        assignments = [await self._assignment(rollout) for rollout in rollouts]
+        sketches = await self._sketches(rollouts)
+
+        async def fresh() -> list[JournalEntry]:
             if self.state.status.final:
                 raise Conflict(f"session {self.session_id} is {self.state.status}")
-            last = await self._store.last_entries(
-                self.session_id, [reward.rollout_id for reward in rewards]
-            )
-            assignments = [await self._assignment(reward.rollout_id) for reward in rewards]
-            sketches = await self._sketches([r.rollout_id for r in rewards])
-            fresh = [
+            last = await self._store.last_entries(self.session_id, rollouts)
+            return [
                 self._entry(reward, assignment, last.get(reward.rollout_id), sketches)
                 for reward, assignment in zip(rewards, assignments, strict=True)
                 if _revision(last.get(reward.rollout_id)) < reward.revision
             ]
+
+        async with self._lock:
             counted = {entry.subject for entry in await self._append(fresh)}
         self.think()
         return [
@@ -151,11 +180,15 @@ class LiveSession:
 
     async def command(self, kind: Entry, subject: str = "") -> None:
         """Append a command. Raises `Conflict` when the session's state forbids it."""
-        async with self._lock:
+        key = f"{kind}:{os.urandom(8).hex()}"
+
+        async def allowed() -> list[JournalEntry]:
             self._allow(kind, subject)
-            key = f"{kind}:{os.urandom(8).hex()}"
             payload = {"now": self.assigner.tick}
-            await self._append([JournalEntry(key, kind, subject, payload, self._clock())])
+            return [JournalEntry(key, kind, subject, payload, self._clock())]
+
+        async with self._lock:
+            await self._append(allowed)
             await self._keep(always=True)
         self.think()
 
@@ -170,7 +203,10 @@ class LiveSession:
     # -- proposing ------------------------------------------------------------------------------
 
     def think(self) -> None:
-        """Begin a proposal, or look for demonstrations, if that is due and nothing is in flight."""
+        """Begin a proposal, or look for demonstrations, if that is due, nothing is in flight and it
+        is for us to do."""
+        if not self._leadership.leads:
+            return
         if self._thinking is not None and not self._thinking.done():
             return
         now = self.assigner.tick
@@ -182,11 +218,19 @@ class LiveSession:
 
     async def _keep_thought(self, thought: Coroutine[Any, Any, list[JournalEntry]]) -> None:
         """Append what thinking came to. It may fail in any way, and must not end learning."""
+        token = self._leadership.token
         try:
             entries = await thought
+
+            async def thought_of() -> Sequence[JournalEntry]:
+                return entries
+
             async with self._lock:
-                await self._append(entries)
+                await self._append(thought_of, token=token)
                 await self._keep(always=True)
+        except Deposed:
+            log.info("proposal dropped: another sidecar leads now", session=self.session_id)
+            self._leadership.deposed()
         except StoreError as error:
             log.warning("proposal not kept", session=self.session_id, error=str(error))
         except Exception:
@@ -218,20 +262,47 @@ class LiveSession:
 
     # -- the journal ----------------------------------------------------------------------------
 
-    async def _append(self, entries: Sequence[JournalEntry]) -> list[JournalEntry]:
-        """Append, fold, swap (the lock is held)."""
-        if not entries:
-            return []
-        appended = await self._fold(entries)
-        while (entry := self.state.entrant(self.assigner.tick, self._clock())) is not None:
-            if not await self._fold([entry]):
-                break
-        self._swap()
-        await self._keep()
+    async def _append(
+        self, decide: Callable[[], Awaitable[Sequence[JournalEntry]]], *, token: int = 0
+    ) -> list[JournalEntry]:
+        """Append what is decided, fold, swap (the lock is held). Decided again when others have
+        written meanwhile. Raises `Deposed`."""
+        appended = await self._decided(decide, token)
+        if appended:
+            self._swap()
+            await self._let_in()
+            await self._keep()
         return appended
 
-    async def _fold(self, entries: Sequence[JournalEntry]) -> list[JournalEntry]:
-        appended = await self._store.append(self.session_id, entries)
+    async def _decided(
+        self, decide: Callable[[], Awaitable[Sequence[JournalEntry]]], token: int
+    ) -> list[JournalEntry]:
+        while True:
+            entries = await decide()
+            try:
+                return await self._fold(entries, token) if entries else []
+            except JournalMoved:
+                await self._catch_up()
+
+    async def _let_in(self) -> None:
+        """Have those begin their trial whose turn it is, if it is for us to do."""
+        if not self._leadership.leads:
+            return
+
+        async def entrant() -> list[JournalEntry]:
+            entry = self.state.entrant(self.assigner.tick, self._clock())
+            return [] if entry is None else [entry]
+
+        try:
+            while await self._decided(entrant, self._leadership.token):
+                self._swap()
+        except Deposed:
+            self._leadership.deposed()
+
+    async def _fold(self, entries: Sequence[JournalEntry], token: int) -> list[JournalEntry]:
+        appended = await self._store.append(
+            self.session_id, entries, after=self.state.seq, token=token
+        )
         for entry in appended:
             for event in self.state.apply(entry):
                 self._announce(event)

@@ -2,7 +2,8 @@
 
 A thumb may overtake the answer it is about (another process, a retried webhook, a slow disk), so an
 event with unknown ids is parked and tried again: after a nudge, and every few seconds. A sweep goes
-through all that wait, so its pace adapts: it never takes more than a tenth of the time.
+through all that wait, so its pace adapts: it never takes more than a tenth of the time. Of several
+sidecars, the one that leads sweeps.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from sidecar.errors import InvalidFeedback
 from sidecar.feedback.resolve import resolve
 from sidecar.settings import FeedbackSettings
 from sidecar.store.base import Store
+from sidecar.store.leadership import Leadership
 from sidecar.telemetry.metrics import Metrics
 
 PAGE = 500
@@ -39,11 +41,14 @@ class Attributor:
         settings: FeedbackSettings,
         metrics: Metrics,
         on_attributed: Callable[[], None],
+        *,
+        leadership: Leadership,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._settings = settings
         self._metrics = metrics
+        self._leadership = leadership
         self._on_attributed = on_attributed
         self._clock = clock
         self._noticed = asyncio.Event()
@@ -96,7 +101,8 @@ class Attributor:
             self._noticed.clear()
             began = time.monotonic()
             try:
-                await self.sweep(self._clock())
+                if self._leadership.leads:
+                    await self.sweep(self._clock())
             except Exception as error:  # noqa: BLE001  attribution must outlive any store trouble
                 _log.warning("attribution will be retried", error=repr(error))
             await self._rest(time.monotonic() - began)

@@ -7,17 +7,18 @@ from dataclasses import dataclass
 
 from aiohttp import ClientResponse, hdrs, web
 
-from sidecar.backend.base import Referral, Selector
+from sidecar.backend.base import Claims, Referral, Selector
 from sidecar.core.headers import Headers, for_client, from_raw
 from sidecar.core.ids import is_correlation_id, is_session_id
-from sidecar.core.rollout import Outcome
+from sidecar.core.rollout import Assignment, Outcome
 from sidecar.errors import InvalidRequest, NotFound, PayloadTooLarge
 from sidecar.gateway.call import Call, Kind, Plan
 from sidecar.gateway.capture import Capture, is_event_stream
-from sidecar.gateway.chat import Unmatched, Unreadable, parse, read_up_to
+from sidecar.gateway.chat import Chat, Unmatched, Unreadable, parse, read_up_to
 from sidecar.gateway.credentials import Credentials
 from sidecar.gateway.identity import ChainMemory
 from sidecar.gateway.planner import Caller, Planner
+from sidecar.gateway.recall import Recall
 from sidecar.gateway.referred import Instead, Referred, taken
 from sidecar.gateway.relay import End, Relay, abort
 from sidecar.gateway.route import Router, choose
@@ -70,9 +71,12 @@ class Gateway:
         clock: Callable[[], float] = time.time,
         on_turn: Callable[[], None] | None = None,
         referred: Referred | None = None,
+        claims: Claims | None = None,
+        shared: bool = False,
     ) -> None:
         """`on_turn` is told whenever a turn has been queued for the store; `referred` is the way
-        to the backend, where that is a remote one."""
+        to the backend, where that is a remote one; `claims` tells what is not in memory, and
+        `shared` says that other sidecars put things into the store, too."""
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
@@ -85,6 +89,12 @@ class Gateway:
         )
         self._upstream = Upstream(settings.provider)
         self._referred = referred
+        self._recall = None
+        if claims is not None:
+            budget = settings.store.timeout_ms / 1000
+            self._recall = Recall(
+                claims, rollouts, self._memory, metrics, shared=shared, budget=budget
+            )
 
     async def start(self) -> None:
         """Open the way to the provider, and to the backend."""
@@ -161,7 +171,8 @@ class Gateway:
         session = choose(rules, chat.body.get("model"))
         if session is None or not self._planner.knows(session):
             return await self._forward(call, tail, raw)
-        call.follow(self._planner.plan(Caller(session, request.headers), chat, call.arrived))
+        caller = Caller(session, request.headers)
+        call.follow(await self._plan(self._planner, call, caller, chat))
         return await self._forward_plan(call, tail)
 
     def _unmatched(self, call: Call, session: str | None, raw: bytes, reason: Unmatched) -> None:
@@ -174,7 +185,7 @@ class Gateway:
     async def _session(self, call: Call, url: SessionUrl, desk: Desk) -> Answer:
         request = call.request
         _check(request, url)
-        if not desk.planner.knows(url.session_id):
+        if not desk.planner.knows(url.session_id) and not await self._found(desk, url):
             what = "trial under way" if call.kind is Kind.TRIAL else "session"
             raise NotFound(f"There is no {what} '{url.session_id}'.", param="session_id")
         limit = self._settings.server.max_body_bytes
@@ -183,8 +194,24 @@ class Gateway:
             raise PayloadTooLarge(f"The body is larger than {limit} bytes: send a shorter one.")
         chat = parse(raw, *self._reading(request))
         caller = Caller(url.session_id, request.headers, url.correlation, strict=True)
-        call.follow(desk.planner.plan(caller, chat, call.arrived))
+        call.follow(await self._plan(desk.planner, call, caller, chat))
         return await self._forward_plan(call, _CHAT + query_of(request.raw_path, url.own_query))
+
+    async def _found(self, desk: Desk, url: SessionUrl) -> bool:
+        """Whether a session that is unknown here is one of another sidecar's."""
+        if self._recall is None or desk is not self._sessions:
+            return False
+        return await self._recall.session(url.session_id)
+
+    async def _plan(self, planner: Planner, call: Call, caller: Caller, chat: Chat) -> Plan:
+        """The plan for a call; of a session's, after the store was asked what memory does not
+        hold."""
+        if self._recall is None or planner is not self._planner:
+            return planner.plan(caller, chat, call.arrived)
+        identity = planner.identified(caller, chat)
+        if identity is not None and self._recall.needed(caller.session_id, identity):
+            await self._recall.conversation(caller.session_id, identity, call.arrived)
+        return planner.plan(caller, chat, call.arrived, identity)
 
     def _reading(self, request: web.Request) -> tuple[str, int]:
         encoding = request.headers.get(hdrs.CONTENT_ENCODING, "")
@@ -256,7 +283,7 @@ class Gateway:
     def _first_byte(self, call: Call) -> None:
         self._metrics.first_chunk.observe(call.elapsed)
 
-    async def _durable(self, stored: asyncio.Future[bool]) -> None:
+    async def _durable(self, stored: asyncio.Future[Assignment | None]) -> None:
         """What the client is told about its rollout should be true after a crash too; but the
         client does not wait for a slow disk."""
         if not stored.done():

@@ -40,6 +40,22 @@ class Caller:
     """On a session URL: mistakes are answered, not passed on."""
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a session's call says about which conversation it belongs to."""
+
+    place: Place
+    """Where the session's prompt is in its messages."""
+    named: str | None
+    """The correlation id that the caller gave."""
+    chain: Chain | None
+
+    @property
+    def lookups(self) -> tuple[str, ...]:
+        """The chain keys under which the conversation may be known, best first."""
+        return self.chain.lookups if self.chain is not None else ()
+
+
 class Planner:
     """Plans calls; remembers conversations and, for each session, the last good prompt."""
 
@@ -65,11 +81,20 @@ class Planner:
             return True
         return True
 
-    def plan(self, caller: Caller, chat: Chat, now: float) -> Plan:
+    def identified(self, caller: Caller, chat: Chat) -> Identity | None:
+        """What a call says of itself; None when `plan` will have nothing to look up."""
+        try:
+            return self._identity(caller, chat)
+        except Exception:  # noqa: BLE001 - `plan` meets it again, and decides
+            return None
+
+    def plan(
+        self, caller: Caller, chat: Chat, now: float, identity: Identity | None = None
+    ) -> Plan:
         """The plan for a call. Raises `NotFound`, `Conflict` or `InvalidRequest` for a strict
         caller, and nothing for others."""
         try:
-            plan = self._regular(caller, chat, now)
+            plan = self._regular(caller, chat, now, identity or self._identity(caller, chat))
         except SidecarError as error:
             if caller.strict and error.status < 500:  # noqa: PLR2004 - the caller's mistake
                 raise
@@ -108,20 +133,22 @@ class Planner:
         good = self._good.get(session_id)
         return good.algorithm if good is not None else ""
 
-    def _regular(self, caller: Caller, chat: Chat, now: float) -> Plan:
-        session = caller.session_id
-        baseline = self._backend.pattern(session)
+    def _identity(self, caller: Caller, chat: Chat) -> Identity | None:
+        baseline = self._backend.pattern(caller.session_id)
         named = self._named(caller, chat)
         place = locate(chat.messages, baseline)
-        if place is None:
+        return None if place is None else Identity(place, named, self._chain(caller, chat))
+
+    def _regular(self, caller: Caller, chat: Chat, now: float, identity: Identity | None) -> Plan:
+        session = caller.session_id
+        if identity is None:
             return self.unmatched(session, chat.raw, Unmatched.NO_MATCH)
-        chain = self._chain(caller, chat)
-        correlation = named or self._recognised(caller, chain)
+        correlation = identity.named or self._recognised(caller, identity.chain)
         selection = self._backend.select(session, correlation, now)
         if isinstance(selection, Referral):
-            return _referred(selection, chat, chain)
+            return _referred(selection, chat, identity.chain)
         self._keep_good(selection)
-        body = rewritten(chat, place, selection)
+        body = rewritten(chat, identity.place, selection)
         return Plan(
             mode=selection.mode,
             body=chat.raw if body is None else body,
@@ -130,7 +157,7 @@ class Planner:
             correlation=correlation,
             selection=selection,
             chat=chat,
-            chain=chain,
+            chain=identity.chain,
             algorithm=selection.algorithm,
         )
 

@@ -13,12 +13,11 @@ from sidecar.backend.base import Mode, Selection, Selector
 from sidecar.core.prompt import Pattern, Place, locate
 from sidecar.core.rollout import Turn
 from sidecar.errors import InvalidRequest
-from sidecar.gateway import identity
 from sidecar.gateway.call import Plan
 from sidecar.gateway.chat import Chat, Unmatched
 from sidecar.gateway.gateway import Desk
-from sidecar.gateway.identity import ChainMemory
-from sidecar.gateway.planner import Caller, Planner, rewritten
+from sidecar.gateway.identity import ChainMemory, mint
+from sidecar.gateway.planner import Caller, Identity, Planner, rewritten
 from sidecar.gateway.settle import Settler
 from sidecar.settings import Settings
 from sidecar.telemetry.metrics import Metrics
@@ -34,12 +33,18 @@ class Trials(Selector, Protocol):
 class TrialPlanner(Planner):
     """Plans the calls of trials."""
 
-    def plan(self, caller: Caller, chat: Chat, now: float) -> Plan:
+    def plan(
+        self,
+        caller: Caller,
+        chat: Chat,
+        now: float,
+        identity: Identity | None = None,  # noqa: ARG002 - a trial's call is known by its address
+    ) -> Plan:
         """The plan for a call. Raises `NotFound` when its trial is over, `InvalidRequest` when its
         body cannot be written again."""
         trial = caller.session_id
         baseline = self._backend.pattern(trial)
-        correlation = self._named(replace(caller, strict=False), chat) or identity.mint()
+        correlation = self._named(replace(caller, strict=False), chat) or mint()
         selection = self._backend.select(trial, correlation, now)
         assert isinstance(selection, Selection)  # a trial's prompt is here, nowhere else
         candidate = Pattern.parse(selection.text, selection.pattern.holes)

@@ -2,8 +2,9 @@
 
 It sleeps until somebody gives notice, then lets a batch fill up or age, and delivers all that is
 due, several sessions side by side, one delivery per session at a time. What was put off wakes it
-when its time comes; otherwise it looks into the outbox every few seconds, because another process
-(or this one, before a restart) may have left something there.
+when its time comes; otherwise it looks into the outbox again and again, because another sidecar
+(or this one, before a restart) may have left something there. Of several, the one that leads
+delivers.
 """
 
 import asyncio
@@ -20,11 +21,15 @@ from sidecar.rewards.deadletters import DeadLetters
 from sidecar.rewards.delivery import Delivery
 from sidecar.settings import FeedbackSettings
 from sidecar.store.base import DueReward, Store
+from sidecar.store.leadership import Leadership
 from sidecar.telemetry.metrics import Metrics
 
 PAGE = 1000
 SESSIONS_AT_ONCE = 8
 IDLE_SECONDS = 5.0
+"""Longest pause without a look into the outbox …"""
+SHARED_SECONDS = 0.5
+"""… and when other sidecars put things there."""
 TROUBLE_SECONDS = 1.0
 """Pause after a pass that the store cut short."""
 
@@ -40,10 +45,13 @@ class Reporter:
         backend: Backend,
         settings: FeedbackSettings,
         metrics: Metrics,
+        *,
+        leadership: Leadership,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._settings = settings
+        self._leadership = leadership
         self._clock = clock
         self._retries: list[float] = []
         self._delivery = Delivery(
@@ -56,6 +64,8 @@ class Reporter:
         self._noticed = asyncio.Event()
         self._full = asyncio.Event()
         self.dead_letters = DeadLetters(store, metrics, self.notice)
+        self._idle = SHARED_SECONDS if store.shared else IDLE_SECONDS
+        leadership.on_elected(self.notice)
 
     def notice(self) -> None:
         """Something has become due."""
@@ -68,7 +78,8 @@ class Reporter:
         """Deliver until cancelled."""
         while True:
             try:
-                await self.deliver_due()
+                if self._leadership.leads:
+                    await self.deliver_due()
             except Exception as error:  # noqa: BLE001  delivery must outlive any store trouble
                 _log.warning("rewards will be delivered later", error=repr(error))
                 await asyncio.sleep(TROUBLE_SECONDS)
@@ -91,8 +102,10 @@ class Reporter:
             await self.dead_letters.recount()
 
     async def flush(self) -> None:
-        """Before shutdown: everything due is tried once; what fails stays in the outbox."""
-        await self.deliver_due()
+        """Before shutdown: everything due is tried once; what fails stays in the outbox, and what
+        is another sidecar's to deliver."""
+        if self._leadership.leads:
+            await self.deliver_due()
 
     async def report_now(self, session_id: str, rollout_id: str) -> Receipt:
         """Tell a session of one rollout without waiting for a batch; counted when it returns.
@@ -128,7 +141,7 @@ class Reporter:
 
     async def _rest(self) -> None:
         """Until something is due and its batch has filled up or aged."""
-        idle = IDLE_SECONDS
+        idle = self._idle
         if self._retries:
             idle = min(idle, max(0.0, self._retries[0] - self._clock()))
         if await _happens(self._noticed, idle):

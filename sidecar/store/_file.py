@@ -44,6 +44,7 @@ class SqliteFile:
     """The file: opening, closing, and the two ways to use it."""
 
     durable = True
+    shared = False
 
     def __init__(self, path: Path, *, queue_limit: int = 50_000) -> None:
         """`queue_limit`: how many writes may wait before they are refused."""
@@ -90,7 +91,7 @@ class SqliteFile:
             undo.pop_all()
             return lock, reader, writer
 
-    def enqueue(self, record: Assignment | Turn, stored: asyncio.Future[bool] | None) -> bool:
+    def enqueue(self, record: Assignment | Turn, stored: asyncio.Future[Any] | None) -> bool:
         """Queue a record of the request path; False when it cannot be taken."""
         return self._open is not None and self._open.writer.put(record, stored)
 

@@ -128,6 +128,13 @@ MIGRATIONS = (
         until REAL NOT NULL
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE fence (
+        session_id TEXT PRIMARY KEY,
+        token INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX turn_of_chain ON turn (session_id, chain_key, id) WHERE chain_key IS NOT NULL;
+    """,
 )
 """One script per version of the schema; never edit one that was released, add the next."""
 
@@ -136,6 +143,7 @@ INSERT_ASSIGNMENTS = """
     SELECT value ->> 'session_id', value ->> 'rollout_id', value FROM json_each(?) WHERE true
     ON CONFLICT DO NOTHING
 """
+FIND_ASSIGNMENT = "SELECT body FROM assignment WHERE session_id = ? AND rollout_id = ?"
 INSERT_TURNS = """
     INSERT INTO turn
         (turn_id, session_id, rollout_id, started_at, completion_id, chain_key, captured, body)

@@ -14,13 +14,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import structlog
 
 from sidecar.core.rollout import Assignment, Turn
-from sidecar.store._records import dump
-from sidecar.store._sql import INSERT_ASSIGNMENTS, INSERT_TURNS
+from sidecar.store._records import dump, to_assignment
+from sidecar.store._sql import FIND_ASSIGNMENT, INSERT_ASSIGNMENTS, INSERT_TURNS
 from sidecar.store.base import StoreError
 
 T = TypeVar("T")
@@ -81,7 +81,7 @@ class Writer:
             batch = [item for item in items if item is not None]
             results = self._commit([work for work, _ in batch])
             settled = [
-                (future, result if callable(work) else result is True)
+                (future, result if callable(work) else _stored(result))
                 for (work, future), result in zip(batch, results, strict=True)
                 if future is not None
             ]
@@ -130,7 +130,7 @@ class Writer:
             places = [place for place, work in enumerate(works) if isinstance(work, kind)]
             for start in range(0, len(places), CHUNK):
                 chunk = places[start : start + CHUNK]
-                stored = self._insert(statement, [works[place] for place in chunk])
+                stored = self._insert(statement, [cast(_Record, works[place]) for place in chunk])
                 for place, result in zip(chunk, stored, strict=True):
                     results[place] = result
         for place, work in enumerate(works):
@@ -138,16 +138,19 @@ class Writer:
                 results[place] = self._attempt(work)
         return results
 
-    def _insert(self, statement: str, records: Sequence[object]) -> list[Any]:
-        """All in one statement; one by one when one of them cannot be stored."""
+    def _insert(self, statement: str, records: Sequence[_Record]) -> list[Any]:
+        """All in one statement; one by one when one of them cannot be stored. What is stored of
+        each: itself, or the assignment that was there first."""
 
-        def insert(connection: sqlite3.Connection) -> bool:
-            connection.execute(statement, (dump(records),))
-            return True
+        def insert(connection: sqlite3.Connection) -> Sequence[_Record]:
+            new = connection.execute(statement, (dump(records),)).rowcount
+            return records if new == len(records) else [_first(connection, r) for r in records]
 
         result = self._attempt(insert)
-        if result is True or len(records) == 1:
-            return [result] * len(records)
+        if not isinstance(result, StoreError):
+            return list(result)
+        if len(records) == 1:
+            return [result]
         return [self._insert(statement, [record])[0] for record in records]
 
     def _attempt(self, run: Operation[Any]) -> Any:
@@ -162,6 +165,20 @@ class Writer:
             result = unusable(error)
         self._connection.execute("RELEASE attempt")
         return result
+
+
+def _first(connection: sqlite3.Connection, record: _Record) -> _Record:
+    """The assignment that a rollout got first; for a turn, itself."""
+    if isinstance(record, Turn):
+        return record
+    place = (record.session_id, record.rollout_id)
+    ((body,),) = connection.execute(FIND_ASSIGNMENT, place).fetchall()
+    return to_assignment(body)
+
+
+def _stored(result: Any) -> Any:
+    """What a record's future says."""
+    return None if isinstance(result, StoreError) else result
 
 
 def _settle(settled: Sequence[tuple[_Future, Any]]) -> None:

@@ -16,8 +16,9 @@ awaited, and has happened for good when it returns: it survives `kill -9` of thi
 store is `durable`. Writes become durable in the order they were made.
 
 All times are Unix seconds and come from the caller; only leases run on the store's own clock, the
-one that all holders share. Methods raise `StoreError` when the store
-cannot be reached or cannot write, and nothing else.
+one that all holders share. Methods raise `StoreError` when the store cannot be reached or cannot
+write; then it is not known whether a write has happened, and it may be made again. The only other
+errors are those of `append`: `JournalMoved` and `Deposed`.
 """
 
 import asyncio
@@ -36,6 +37,14 @@ class StoreError(Unavailable):
     """The store could not do it: nothing was acknowledged, the same call may be made again."""
 
     code = "store_unavailable"
+
+
+class JournalMoved(Exception):
+    """The journal is longer than the caller knew: read on, and decide again."""
+
+
+class Deposed(Exception):
+    """A later holder of the caller's lease has written to this journal: stop leading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +99,10 @@ class Secret:
 class Rollouts(Protocol):
     """Assignments and turns."""
 
-    def record_assignment(self, assignment: Assignment) -> asyncio.Future[bool]:
-        """Queue an assignment. The future resolves to True once it is stored, False if it could
-        not be (full queue, broken disk). The first assignment of (session, rollout) wins."""
+    def record_assignment(self, assignment: Assignment) -> asyncio.Future[Assignment | None]:
+        """Queue an assignment. The first one of (session, rollout) wins, whoever records it: the
+        future resolves to that one once it is stored, to None if this one could not be (full
+        queue, broken disk)."""
 
     def record_turn(self, turn: Turn) -> bool:
         """Queue a settled turn. False when the queue is full: the turn is dropped, not the call."""
@@ -111,6 +121,9 @@ class Rollouts(Protocol):
 
     async def recent_chains(self, session_id: str, limit: int) -> list[tuple[str, str]]:
         """(chain key, rollout id) of the newest turns that have one, newest first."""
+
+    async def chained(self, session_id: str, keys: Sequence[str]) -> str | None:
+        """The rollout of the newest turn with the first of these chain keys that any turn has."""
 
     async def tally(self, session_id: str) -> dict[str, int]:
         """How many assignments each candidate has."""
@@ -169,9 +182,23 @@ class Sessions(Protocol):
     async def sessions(self) -> list[SessionRecord]:
         """All sessions, oldest first."""
 
-    async def append(self, session_id: str, entries: Sequence[JournalEntry]) -> list[JournalEntry]:
+    async def session_count(self) -> int:
+        """How many sessions there are."""
+
+    async def append(
+        self,
+        session_id: str,
+        entries: Sequence[JournalEntry],
+        *,
+        after: int | None = None,
+        token: int = 0,
+    ) -> list[JournalEntry]:
         """Append to a session's journal, all or none, skipping keys that it already has. Returns
-        the entries that were appended, with their sequence numbers (1, 2, 3, … without gaps)."""
+        the entries that were appended, with their sequence numbers (1, 2, 3, … without gaps).
+
+        `after` is the last number that the caller knows of (None: any). Raises `JournalMoved` when
+        there are others. `token` is the caller's fencing token (0: none). Raises `Deposed` when a
+        higher one has been used on this journal."""
 
     async def journal(self, session_id: str, after: int, limit: int) -> list[JournalEntry]:
         """Entries with a sequence number above `after`, in order."""
@@ -248,6 +275,10 @@ class Leases(Protocol):
 
 class Store(Rollouts, Feedback, Sessions, Secrets, Jobs, Leases, Protocol):
     """All of it, behind one life cycle."""
+
+    @property
+    def shared(self) -> bool:
+        """Whether other sidecars may be using it at the same time."""
 
     @property
     def durable(self) -> bool:

@@ -16,7 +16,7 @@ from sidecar.core.feedback import FeedbackEvent
 from sidecar.core.job import JobEvent, JobRecord
 from sidecar.core.rollout import Assignment, Turn
 from sidecar.core.session import Entry, JournalEntry, SessionRecord, Snapshot
-from sidecar.store.base import Counts, DeadLetter, DueReward, Secret
+from sidecar.store.base import Counts, DeadLetter, Deposed, DueReward, JournalMoved, Secret
 
 _Key = tuple[str, str]
 """Session id and rollout id."""
@@ -51,11 +51,11 @@ class _Rollouts:
         self._assignments: dict[_Key, Assignment] = {}
         self._turns: dict[str, Turn] = {}
 
-    def record_assignment(self, assignment: Assignment) -> asyncio.Future[bool]:
+    def record_assignment(self, assignment: Assignment) -> asyncio.Future[Assignment | None]:
         """See `base.Rollouts`; the future is resolved already."""
-        self._assignments.setdefault((assignment.session_id, assignment.rollout_id), assignment)
+        key = (assignment.session_id, assignment.rollout_id)
         stored = asyncio.get_running_loop().create_future()
-        stored.set_result(True)
+        stored.set_result(self._assignments.setdefault(key, assignment))
         return stored
 
     def record_turn(self, turn: Turn) -> bool:
@@ -101,6 +101,12 @@ class _Rollouts:
             if turn.session_id == session_id and turn.chain_key is not None
         ]
         return found[::-1][:limit]
+
+    async def chained(self, session_id: str, keys: Sequence[str]) -> str | None:
+        """See `base.Rollouts`; the newest is the one recorded last."""
+        chains = await self.recent_chains(session_id, len(self._turns))
+        newest = dict(reversed(chains))
+        return next((newest[key] for key in keys if key in newest), None)
 
     async def turns(self, session_id: str, rollout_ids: Sequence[str]) -> list[Turn]:
         """See `base.Rollouts`; the oldest is the one that started first."""
@@ -223,6 +229,8 @@ class _Sessions:
     def __init__(self) -> None:
         self._records: dict[str, SessionRecord] = {}
         self._journals: dict[str, dict[str, JournalEntry]] = {}
+        self._fences: dict[str, int] = {}
+        """The highest token used on each journal."""
         self._snapshots: dict[str, Snapshot] = {}
 
     async def add_session(self, record: SessionRecord) -> SessionRecord | None:
@@ -236,9 +244,26 @@ class _Sessions:
         """See `base.Sessions`."""
         return sorted(self._records.values(), key=lambda record: record.created_at)
 
-    async def append(self, session_id: str, entries: Sequence[JournalEntry]) -> list[JournalEntry]:
+    async def session_count(self) -> int:
+        """See `base.Sessions`."""
+        return len(self._records)
+
+    async def append(
+        self,
+        session_id: str,
+        entries: Sequence[JournalEntry],
+        *,
+        after: int | None = None,
+        token: int = 0,
+    ) -> list[JournalEntry]:
         """See `base.Sessions`."""
         journal = self._journals.setdefault(session_id, {})
+        fence = self._fences.get(session_id, 0)
+        if 0 < token < fence:
+            raise Deposed
+        if after is not None and after != len(journal):
+            raise JournalMoved
+        self._fences[session_id] = max(token, fence)
         appended = []
         for entry in entries:
             if entry.key not in journal:
@@ -387,6 +412,7 @@ class MemoryStore(_Rollouts, _Feedback, _Sessions, _Secrets, _Jobs, _Leases):
     """A `base.Store` that forgets everything when the process ends."""
 
     durable = False
+    shared = False
 
     def __init__(self) -> None:
         _Rollouts.__init__(self)

@@ -18,7 +18,7 @@ from sidecar.store import _records, _sql
 from sidecar.store._file import SqliteFile
 from sidecar.store._jobs import SqliteJobs
 from sidecar.store._leases import SqliteLeases
-from sidecar.store.base import Counts, DeadLetter, DueReward, Secret
+from sidecar.store.base import Counts, DeadLetter, Deposed, DueReward, JournalMoved, Secret
 
 PRUNE_STEP = 500
 """Turns emptied per transaction, so that acknowledgements pass between the steps."""
@@ -41,11 +41,11 @@ COUNTS_OF_SESSION = """
 class _Rollouts(SqliteFile):
     """Assignments and turns."""
 
-    def record_assignment(self, assignment: Assignment) -> asyncio.Future[bool]:
+    def record_assignment(self, assignment: Assignment) -> asyncio.Future[Assignment | None]:
         """See `base.Rollouts`."""
         stored = asyncio.get_running_loop().create_future()
         if not self.enqueue(assignment, stored):
-            stored.set_result(False)
+            stored.set_result(None)
         return stored
 
     def record_turn(self, turn: Turn) -> bool:
@@ -54,11 +54,7 @@ class _Rollouts(SqliteFile):
 
     async def assignment(self, session_id: str, rollout_id: str) -> Assignment | None:
         """See `base.Rollouts`."""
-        rows = await self.rows(
-            "SELECT body FROM assignment WHERE session_id = ? AND rollout_id = ?",
-            session_id,
-            rollout_id,
-        )
+        rows = await self.rows(_sql.FIND_ASSIGNMENT, session_id, rollout_id)
         return _records.to_assignment(*rows[0]) if rows else None
 
     async def locate(
@@ -103,6 +99,16 @@ class _Rollouts(SqliteFile):
             session_id,
             limit,
         )
+
+    async def chained(self, session_id: str, keys: Sequence[str]) -> str | None:
+        """See `base.Rollouts`; the newest is the one recorded last."""
+        rows = await self.rows(
+            """SELECT rollout_id FROM turn JOIN json_each(?) ON chain_key = value
+            WHERE session_id = ? ORDER BY key, id DESC LIMIT 1""",
+            _sql.marks(keys),
+            session_id,
+        )
+        return rows[0][0] if rows else None
 
     async def turns(self, session_id: str, rollout_ids: Sequence[str]) -> list[Turn]:
         """See `base.Rollouts`; the oldest is the one that started first."""
@@ -292,10 +298,29 @@ class _Sessions(SqliteFile):
         rows = await self.rows("SELECT body FROM session ORDER BY created_at, rowid")
         return [SessionRecord(**_records.load(body)) for (body,) in rows]
 
-    async def append(self, session_id: str, entries: Sequence[JournalEntry]) -> list[JournalEntry]:
+    async def session_count(self) -> int:
+        """See `base.Sessions`."""
+        ((count,),) = await self.rows("SELECT count(*) FROM session")
+        return int(count)
+
+    async def append(
+        self,
+        session_id: str,
+        entries: Sequence[JournalEntry],
+        *,
+        after: int | None = None,
+        token: int = 0,
+    ) -> list[JournalEntry]:
         """See `base.Sessions`."""
 
-        def add(db: sqlite3.Connection) -> list[JournalEntry]:
+        def add(db: sqlite3.Connection) -> list[JournalEntry] | Exception:
+            ((last,),) = db.execute(
+                "SELECT ifnull(max(seq), 0) FROM journal WHERE session_id = ?", (session_id,)
+            ).fetchall()
+            if token and not _raise_fence(db, session_id, token):
+                return Deposed()
+            if after is not None and after != last:
+                return JournalMoved()
             keys = _sql.marks([entry.key for entry in entries])
             known = {
                 key
@@ -305,9 +330,6 @@ class _Sessions(SqliteFile):
                     (session_id, keys),
                 )
             }
-            ((last,),) = db.execute(
-                "SELECT ifnull(max(seq), 0) FROM journal WHERE session_id = ?", (session_id,)
-            ).fetchall()
             appended: list[JournalEntry] = []
             for entry in entries:
                 if entry.key not in known:
@@ -319,7 +341,10 @@ class _Sessions(SqliteFile):
             )
             return appended
 
-        return await self.write(add)
+        appended = await self.write(add)
+        if isinstance(appended, Exception):
+            raise appended
+        return appended
 
     async def journal(self, session_id: str, after: int, limit: int) -> list[JournalEntry]:
         """See `base.Sessions`."""
@@ -363,6 +388,17 @@ class _Sessions(SqliteFile):
         """See `base.Sessions`."""
         rows = await self.rows("SELECT seq, state FROM snapshot WHERE session_id = ?", session_id)
         return Snapshot(*rows[0]) if rows else None
+
+
+def _raise_fence(db: sqlite3.Connection, session_id: str, token: int) -> bool:
+    """Note the highest token used on a journal; False when this one is behind it."""
+    row = db.execute(
+        """INSERT INTO fence (session_id, token) VALUES (?, ?)
+        ON CONFLICT DO UPDATE SET token = max(token, excluded.token) RETURNING token""",
+        (session_id, token),
+    )
+    (highest,) = row.fetchone()
+    return bool(highest == token)
 
 
 class _Secrets(SqliteFile):

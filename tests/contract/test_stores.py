@@ -29,7 +29,7 @@ async def test_an_assignment_comes_back_as_it_was(place):
 async def test_the_first_assignment_of_a_rollout_wins(place):
     first = place.store.record_assignment(assigned("r1"))
     second = place.store.record_assignment(assigned("r1", candidate_id="cand_2"))
-    assert await asyncio.gather(first, second) == [True, True]
+    assert await asyncio.gather(first, second) == [assigned("r1")] * 2
     store = await place.written()
     assert await store.assignment("s", "r1") == assigned("r1")
     assert await store.recent_assignments("s", 9) == [assigned("r1")]

@@ -6,9 +6,11 @@ import pytest
 from support.gateway import StaticBackend, TurnLog, ask, running, settings
 from support.provider import FakeProvider
 
+from sidecar.core.rollout import Assignment
 from sidecar.errors import Conflict, NotFound
 from sidecar.store.base import StoreError
 
+STORED = Assignment("s1", "r1", "baseline", 1.0, 1, 0, 0.0)
 FAILURES = [RuntimeError("bug"), StoreError("down"), KeyError("x"), NotFound("gone")]
 
 
@@ -81,14 +83,14 @@ async def test_on_a_session_url_an_unknown_or_closed_session_is_an_answer():
         assert await ours.accounted(2) == {("session", "passthrough", "failed"): 2}
 
 
-@pytest.mark.parametrize("fate", ["never", False, True, RuntimeError("disk"), "cancelled"])
+@pytest.mark.parametrize("fate", ["never", None, STORED, RuntimeError("disk"), "cancelled"])
 async def test_a_store_that_fails_or_hangs_costs_at_most_the_budget(fate):
     futures = []
 
     def stored():
         future = asyncio.get_running_loop().create_future()
         futures.append(future)
-        if isinstance(fate, bool):
+        if fate in {None, STORED}:
             future.set_result(fate)
         elif isinstance(fate, Exception):
             future.set_exception(fate)
@@ -110,12 +112,12 @@ async def test_a_store_that_fails_or_hangs_costs_at_most_the_budget(fate):
             assert (0.5 <= took < 5) if fate == "never" else took < 0.5
             slow = ours.value("sidecar_failopen_total", reason="store_slow")
             failed = ours.value("sidecar_failopen_total", reason="store")
-            assert (slow, failed) == (float(fate == "never"), float(fate not in {"never", True}))
+            assert (slow, failed) == (float(fate == "never"), float(fate not in {"never", STORED}))
             assert not (fate == "never" and futures[0].cancelled())
 
 
 async def test_the_answer_waits_for_the_assignment_to_be_durable():
-    future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    future: asyncio.Future[Assignment | None] = asyncio.get_running_loop().create_future()
     backend = StaticBackend()
     backend.stored = lambda: future
     async with FakeProvider() as provider:
@@ -125,7 +127,7 @@ async def test_the_answer_waits_for_the_assignment_to_be_durable():
             await provider.arrived.wait()
             await asyncio.wait({call}, timeout=0.05)
             assert not call.done()
-            future.set_result(True)
+            future.set_result(STORED)
             assert (await call).status == 200
 
 

@@ -34,7 +34,7 @@ class StaticBackend:
         self.selected: list[tuple[str, str]] = []
         self.fail: Exception | None = None
         """Raised by `select` and `pattern` when set."""
-        self.stored: Callable[[], asyncio.Future[bool]] | None = None
+        self.stored: Callable[[], asyncio.Future[Assignment | None]] | None = None
         """Makes the future of a new assignment; None: it is durable at once."""
         self._assigned: dict[tuple[str, str], Assignment] = {}
         self._random = random.Random(7)

@@ -24,6 +24,7 @@ from sidecar.core.rollout import Assignment
 from sidecar.engine.propose import Reflection
 from sidecar.settings import BackendSettings
 from sidecar.store.base import Store
+from sidecar.store.leadership import Leadership
 from sidecar.store.memory import MemoryStore
 from sidecar.store.sqlite import SqliteStore
 from sidecar.telemetry.metrics import Metrics
@@ -144,6 +145,7 @@ async def _embedded(store: Store, provider: FakeProvider) -> AsyncIterator[Place
             store,
             reflection,
             Metrics(),
+            Leadership(store, shared=False),
             remember=1000,
             proposals_per_day=1000,
             proposer_origins=[provider.base_url],

@@ -12,6 +12,7 @@ from sidecar.feedback.intake import Intake
 from sidecar.rewards.reporter import Reporter
 from sidecar.settings import FeedbackSettings
 from sidecar.store.base import Store
+from sidecar.store.leadership import Leadership
 from sidecar.store.memory import MemoryStore
 from sidecar.telemetry.metrics import Metrics
 from support.recording_backend import RecordingBackend
@@ -41,11 +42,10 @@ class Loop:
 
     def __post_init__(self) -> None:
         self.metrics = Metrics()
-        self.reporter = Reporter(
-            self.store, self.backend, self.settings, self.metrics, clock=self.clock
-        )
+        shared = {"leadership": Leadership(self.store, shared=False), "clock": self.clock}
+        self.reporter = Reporter(self.store, self.backend, self.settings, self.metrics, **shared)
         self.attributor = Attributor(
-            self.store, self.settings, self.metrics, self.reporter.notice, clock=self.clock
+            self.store, self.settings, self.metrics, self.reporter.notice, **shared
         )
         self.intake = Intake(
             self.store, self.attributor, self.settings, self.metrics, clock=self.clock

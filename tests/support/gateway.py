@@ -38,7 +38,7 @@ class TurnLog:
     fail: Exception | None = None
     accepts: bool = True
 
-    def record_assignment(self, assignment: Assignment) -> asyncio.Future[bool]:
+    def record_assignment(self, assignment: Assignment) -> asyncio.Future[Assignment | None]:
         raise AssertionError("the backend records assignments")
 
     def record_turn(self, turn: Turn) -> bool:

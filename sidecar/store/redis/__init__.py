@@ -11,6 +11,7 @@ them meets the keys that belong to all.
 
     {S}:rollout:R       hash    `assignment`; `turn:T` and, until it is pruned, `content:T`  expires
     {S}:recent          list    assignments, newest first                          bounded, expires
+    {S}:chain:K         string  the rollout id of the newest turn with that chain key      expires
     {S}:chains          list    [chain key, rollout id], newest first              bounded, expires
     {S}:tally           hash    candidate id -> assignments
     {S}:counts          hash    `turns`
@@ -18,6 +19,7 @@ them meets the keys that belong to all.
     {S}:journal         list    entries; sequence number = place
     {S}:keys            set     the journal's keys
     {S}:last            hash    =subject -> sequence number of its newest reward
+    {S}:fence           string  the highest fencing token used on the journal
     {S}:snapshot        hash    `seq`, `state`
     where:R             set     sessions that have rollout id R                             expires
     answer:C            set     [session id, rollout id] that hold completion C             expires
@@ -34,7 +36,7 @@ them meets the keys that belong to all.
 
     {:sessions}:records hash, {:sessions}:order list, {:sessions}:seen set
     {:jobs}:records     hash, {:jobs}:order list
-    {job:J}:events      list, {job:J}:keys set, {job:J}:last hash: as a session's journal
+    {job:J}:events      list, {job:J}:keys set, {job:J}:last hash, {job:J}:fence: as a session's
     {job:J}:types       zset    type and sequence number of every event
     {job:J}:artifacts   hash    name -> content
     {:secrets}:values   hash    name -> time, newline, value

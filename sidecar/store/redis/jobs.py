@@ -1,12 +1,10 @@
 """Offline jobs: their records, their journals, and what they left behind."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from operator import attrgetter
 
 from sidecar.core.job import JobEvent, JobRecord
 from sidecar.store._records import dump, to_job, to_job_event
-from sidecar.store.redis import scripts
 from sidecar.store.redis.register import RedisRegister
 from sidecar.store.redis.server import text
 
@@ -31,11 +29,11 @@ class RedisJobs(RedisRegister):
         """See `base.Jobs`."""
         if not events:
             return []
-        keys = [self._keys.job(job_id, what) for what in ("events", "keys", "last", "types")]
+        keys = [
+            self._keys.job(job_id, what) for what in ("events", "keys", "last", "fence", "types")
+        ]
         values = [value for event in events for value in (event.key, event.type, dump(event))]
-        numbers = await self.write(scripts.APPEND.call(keys, *values))
-        numbered = zip(events, numbers, strict=True)
-        return [replace(event, seq=number) for event, number in numbered if number]
+        return await self.append_numbered(keys, events, values)
 
     async def job_events(
         self, job_id: str, after: int, limit: int, types: Sequence[str] = ()

@@ -9,9 +9,10 @@ is back, for a late assignment is better than none.
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import structlog
 
@@ -21,7 +22,8 @@ from sidecar.store.redis.scripts import Command
 
 BATCH = 128
 """Records per round trip: bounds how long the event loop is kept busy with one."""
-_Future = asyncio.Future[bool]
+_Future = asyncio.Future[Any]
+_Read = Callable[[Any], Any]
 
 _log = structlog.get_logger(__name__)
 
@@ -32,6 +34,8 @@ class _Item:
 
     commands: Sequence[Command]
     stored: _Future | None
+    read: _Read | None = None
+    """Makes of the last command's answer what the future says."""
 
 
 class Recorder:
@@ -62,19 +66,20 @@ class Recorder:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         for item in self._queue:
-            _settle(item.stored, stored=False)
+            _settle(item.stored, None)
         self._queue.clear()
 
     def put(self, commands: Sequence[Command]) -> bool:
         """Queue a record; False when it cannot be taken."""
         return self._put(commands, None)
 
-    def record(self, commands: Sequence[Command]) -> _Future:
-        """Queue a record; the future says whether it was stored within the budget."""
+    def record(self, commands: Sequence[Command], read: _Read) -> _Future:
+        """Queue a record; the future says what `read` makes of the last command's answer, or None
+        when that was not heard within the budget."""
         loop = asyncio.get_running_loop()
         stored: _Future = loop.create_future()
-        if not self._put(commands, stored) or not self._link.up.is_set():
-            stored.set_result(False)
+        if not self._put(commands, stored, read) or not self._link.up.is_set():
+            stored.set_result(None)
         else:
             patience = loop.call_later(self._budget, _give_up, stored)
             stored.add_done_callback(lambda _: patience.cancel())
@@ -94,10 +99,12 @@ class Recorder:
         except TimeoutError:
             raise StoreError("The store is behind with its writes; try again later") from None
 
-    def _put(self, commands: Sequence[Command], stored: _Future | None) -> bool:
+    def _put(
+        self, commands: Sequence[Command], stored: _Future | None, read: _Read | None = None
+    ) -> bool:
         if self._task is None or len(self._queue) >= self._limit:
             return False
-        self._queue.append(_Item(commands, stored))
+        self._queue.append(_Item(commands, stored, read))
         self._filled.set()
         return True
 
@@ -115,26 +122,32 @@ class Recorder:
             except Exception as error:  # noqa: BLE001 - a dead task would hang every caller
                 _log.exception("records lost", records=len(batch))
                 answers = [[error]] * len(batch)
-            for item, refusals in zip(batch, answers, strict=True):
+            for item, of_item in zip(batch, answers, strict=True):
                 self._queue.popleft()
-                _settle(item.stored, stored=not refusals)
-                if item.commands:
-                    self._tell(refusals)
+                self._settle(item, of_item)
             if not self._queue:
                 self._filled.clear()
 
-    async def _send(self, batch: Sequence[_Item]) -> list[list[Exception]]:
-        """What was refused of each record."""
+    async def _send(self, batch: Sequence[_Item]) -> list[list[Any]]:
+        """The answers to each record's commands; refusals are exceptions."""
         commands = [command for item in batch for command in item.commands]
         answers = iter(await self._link.send(commands) if commands else [])
-        return [
-            [
-                answer
-                for answer in islice(answers, len(item.commands))
-                if isinstance(answer, Exception)
-            ]
-            for item in batch
-        ]
+        return [list(islice(answers, len(item.commands))) for item in batch]
+
+    def _settle(self, item: _Item, answers: Sequence[Any]) -> None:
+        refusals = [answer for answer in answers if isinstance(answer, Exception)]
+        if refusals:
+            _settle(item.stored, None)
+        elif item.read is not None:
+            with contextlib.suppress(
+                ValueError, TypeError
+            ):  # else a newer sidecar's, and unreadable
+                _settle(item.stored, item.read(answers[-1]))
+            _settle(item.stored, None)
+        else:
+            _settle(item.stored, True)
+        if item.commands:
+            self._tell(refusals)
 
     def _tell(self, refusals: Sequence[Exception]) -> None:
         """One line when the server begins to refuse records, and one when it ends."""
@@ -147,10 +160,10 @@ class Recorder:
             _log.info("store takes records again")
 
 
-def _settle(future: _Future | None, *, stored: bool) -> None:
+def _settle(future: _Future | None, result: Any) -> None:
     if future is not None and not future.done():
-        future.set_result(stored)
+        future.set_result(result)
 
 
 def _give_up(future: _Future) -> None:
-    _settle(future, stored=False)
+    _settle(future, None)

@@ -1,9 +1,16 @@
 """What sessions and jobs have in common: a register of records, and journals."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
+from sidecar.core.job import JobEvent
+from sidecar.core.session import JournalEntry
+from sidecar.store.base import Deposed, JournalMoved
 from sidecar.store.redis import scripts
 from sidecar.store.redis.server import PAGE, RedisServer, pages
+
+E = TypeVar("E", JournalEntry, JobEvent)
 
 _Of = Callable[[str], str]
 """The key of a part of the register."""
@@ -25,6 +32,24 @@ class RedisRegister(RedisServer):
         for page in pages(names):
             found += filter(None, await self.ask("HMGET", of("records"), *page))
         return found
+
+    async def append_numbered(
+        self,
+        keys: Sequence[str],
+        entries: Sequence[E],
+        values: Sequence[str],
+        *,
+        after: int | None = None,
+        token: int = 0,
+    ) -> list[E]:
+        """Append to a journal; `values` is what the script takes for the entries. See
+        `base.Sessions.append`."""
+        length = "" if after is None else after
+        answer = await self.write(scripts.APPEND.call(keys, length, token, *values))
+        if isinstance(answer, bytes):
+            raise JournalMoved if answer == b"moved" else Deposed
+        numbered = zip(entries, answer, strict=True)
+        return [replace(entry, seq=number) for entry, number in numbered if number]
 
     async def entries(self, key: str, after: int, limit: int) -> list[tuple[int, bytes]]:
         """A journal's entries with numbers above `after`, each with its number."""

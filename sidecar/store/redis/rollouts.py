@@ -17,15 +17,15 @@ _TURN, _CONTENT = b"turn:", b"content:"
 class RedisRollouts(RedisServer):
     """See `base.Rollouts`."""
 
-    def record_assignment(self, assignment: Assignment) -> asyncio.Future[bool]:
+    def record_assignment(self, assignment: Assignment) -> asyncio.Future[Assignment | None]:
         """See `base.Rollouts`."""
         try:
             commands = self._assignment_commands(assignment)
         except TypeError:  # nothing that could be stored
-            stored = asyncio.get_running_loop().create_future()
-            stored.set_result(False)
+            stored: asyncio.Future[Assignment | None] = asyncio.get_running_loop().create_future()
+            stored.set_result(None)
             return stored
-        return self._recorder.record(commands)
+        return self._recorder.record(commands, to_assignment)
 
     def record_turn(self, turn: Turn) -> bool:
         """See `base.Rollouts`; the first record of a turn wins."""
@@ -71,6 +71,12 @@ class RedisRollouts(RedisServer):
             async for body in self._newest(self._keys.session(session_id, "chains"), limit)
         ]
         return list(dict.fromkeys(found))
+
+    async def chained(self, session_id: str, keys: Sequence[str]) -> str | None:
+        """See `base.Rollouts`; the newest is the one recorded last."""
+        places = [self._keys.session(session_id, f"chain:{key}") for key in keys]
+        found = await self.ask("MGET", *places) if places else []
+        return next((text(rollout) for rollout in found if rollout is not None), None)
 
     async def tally(self, session_id: str) -> dict[str, int]:
         """See `base.Rollouts`."""
@@ -132,6 +138,7 @@ class RedisRollouts(RedisServer):
         captured = bool(turn.request or turn.reply)
         content = dump({"request": turn.request, "reply": turn.reply}) if captured else ""
         chain = dump([turn.chain_key, rollout]) if turn.chain_key is not None else ""
+        found_at = [self._keys.session(session, f"chain:{turn.chain_key}")] if chain else []
         place = self._keys.answer(turn.completion_id) if turn.completion_id is not None else ""
         whats = ("chains", "captured", "counts")
         return [
@@ -141,10 +148,11 @@ class RedisRollouts(RedisServer):
                 [
                     self._keys.rollout(session, rollout),
                     *(self._keys.session(session, what) for what in whats),
+                    *found_at,
                 ],
                 *(turn.turn_id, dump(replace(turn, request=(), reply="")), self._kept),
                 *(content, dump([rollout, turn.turn_id]), turn.started_at),
-                *(chain, self._listed),
+                *(chain, self._listed, rollout),
             ),
         ]
 

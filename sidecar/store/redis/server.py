@@ -21,6 +21,8 @@ _DAY = 86_400
 class RedisServer:
     """The server, and the ways to ask it."""
 
+    shared = True
+
     def __init__(
         self,
         url: str,

@@ -1,7 +1,6 @@
 """Creation records, journals, snapshots."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from operator import attrgetter
 
 from sidecar.core.session import Entry, JournalEntry, SessionRecord, Snapshot
@@ -23,11 +22,23 @@ class RedisSessions(RedisRegister):
         known = [SessionRecord(**load(body)) for body in await self.records(self._keys.sessions)]
         return sorted(known, key=attrgetter("created_at"))
 
-    async def append(self, session_id: str, entries: Sequence[JournalEntry]) -> list[JournalEntry]:
+    async def session_count(self) -> int:
+        """See `base.Sessions`."""
+        return int(await self.ask("LLEN", self._keys.sessions("order")))
+
+    async def append(
+        self,
+        session_id: str,
+        entries: Sequence[JournalEntry],
+        *,
+        after: int | None = None,
+        token: int = 0,
+    ) -> list[JournalEntry]:
         """See `base.Sessions`."""
         if not entries:
             return []
-        keys = [self._keys.session(session_id, what) for what in ("journal", "keys", "last")]
+        whats = ("journal", "keys", "last", "fence")
+        keys = [self._keys.session(session_id, what) for what in whats]
         values = [
             value
             for entry in entries
@@ -37,9 +48,7 @@ class RedisSessions(RedisRegister):
                 dump(entry),
             )
         ]
-        numbers = await self.write(scripts.APPEND.call(keys, *values))
-        numbered = zip(entries, numbers, strict=True)
-        return [replace(entry, seq=number) for entry, number in numbered if number]
+        return await self.append_numbered(keys, entries, values, after=after, token=token)
 
     async def journal(self, session_id: str, after: int, limit: int) -> list[JournalEntry]:
         """See `base.Sessions`."""

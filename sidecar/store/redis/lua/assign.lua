@@ -1,4 +1,5 @@
 -- The first assignment of a rollout is stored, listed and counted; a later one changes nothing.
+-- Answers with the first.
 -- KEYS rollout, recent, tally
 -- ARGV assignment, candidate id, seconds to keep it, how many to list
 if redis.call('HSETNX', KEYS[1], 'assignment', ARGV[1]) == 1 then
@@ -7,4 +8,5 @@ if redis.call('HSETNX', KEYS[1], 'assignment', ARGV[1]) == 1 then
   redis.call('EXPIRE', KEYS[2], ARGV[3])
   redis.call('HINCRBY', KEYS[3], ARGV[2], 1)
 end
-return redis.call('EXPIRE', KEYS[1], ARGV[3])
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+return redis.call('HGET', KEYS[1], 'assignment')

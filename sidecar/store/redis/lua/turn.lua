@@ -1,7 +1,7 @@
 -- The first record of a turn is stored and counted; a later one changes nothing.
--- KEYS rollout, chains, captured, counts
+-- KEYS rollout, chains, captured, counts, and of a turn with a chain: where that is to be found
 -- ARGV turn id, turn without content, seconds to keep it, content or '', its name among the
---      captured, when the turn started, chain or '', how many chains to list
+--      captured, when the turn started, chain or '', how many chains to list, rollout id
 if redis.call('HSETNX', KEYS[1], 'turn:' .. ARGV[1], ARGV[2]) == 0 then
   return 0
 end
@@ -15,5 +15,6 @@ if ARGV[7] ~= '' then
   redis.call('LPUSH', KEYS[2], ARGV[7])
   redis.call('LTRIM', KEYS[2], 0, ARGV[8] - 1)
   redis.call('EXPIRE', KEYS[2], ARGV[3])
+  redis.call('SET', KEYS[5], ARGV[9], 'EX', ARGV[3])
 end
 return 1
