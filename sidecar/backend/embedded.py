@@ -107,7 +107,12 @@ class EmbeddedBackend:
 
     async def claim(self, session_id: str, correlation_id: str, now: float) -> bool:
         """Have the store decide which candidate a conversation has."""
-        return await self._session(session_id).assigner.claim(correlation_id, now)
+        live = self._session(session_id)
+        answered = await live.assigner.claim(correlation_id, now)
+        chosen = live.assigner.known(correlation_id)
+        if chosen is not None and chosen.candidate_id not in live.state.candidates:
+            await live.follow()  # another sidecar has proposed it a moment ago
+        return answered
 
     async def find(self, session_id: str) -> bool:
         """Look for a session that another sidecar may have made."""

@@ -21,8 +21,6 @@ class ChainMemory:
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._known: OrderedDict[str, str] = OrderedDict()
-        self.partial = False
-        """Whether something has been pushed out."""
 
     def remember(self, key: str, correlation: str) -> None:
         """Keep a key; of two conversations with one key, the newer is the one that goes on."""
@@ -30,7 +28,11 @@ class ChainMemory:
         self._known.move_to_end(key)
         if len(self._known) > self._capacity:
             self._known.popitem(last=False)
-            self.partial = True
+
+    @property
+    def partial(self) -> bool:
+        """Whether something may have been pushed out, or left out when it was filled."""
+        return len(self._known) >= self._capacity
 
     def find(self, keys: Iterable[str]) -> str | None:
         """The conversation known under the first of these keys that is known."""

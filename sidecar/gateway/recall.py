@@ -8,11 +8,15 @@ what is in memory, and that is counted.
 
 import asyncio
 
+import structlog
+
 from sidecar.backend.base import Claims
 from sidecar.gateway.identity import ChainMemory
 from sidecar.gateway.planner import Identity
 from sidecar.store.base import Rollouts, StoreError
 from sidecar.telemetry.metrics import Metrics
+
+log = structlog.get_logger()
 
 
 class Recall:
@@ -59,7 +63,11 @@ class Recall:
         try:
             async with asyncio.timeout(self._budget):
                 answered = await self._ask(session_id, identity, now)
-        except Exception:  # noqa: BLE001 - learning may break, traffic may not (P3)
+        except (StoreError, TimeoutError):
+            answered = False
+        except Exception:
+            # A fault of ours: learning may break, traffic may not (P3).
+            log.exception("conversation not recalled", session=session_id)
             answered = False
         if not answered:
             self._metrics.failopen.labels("store_recall").inc()

@@ -103,8 +103,8 @@ class _Rollouts(SqliteFile):
     async def chained(self, session_id: str, keys: Sequence[str]) -> str | None:
         """See `base.Rollouts`; the newest is the one recorded last."""
         rows = await self.rows(
-            """SELECT rollout_id FROM turn JOIN json_each(?) ON chain_key = value
-            WHERE session_id = ? ORDER BY key, id DESC LIMIT 1""",
+            """SELECT rollout_id FROM turn JOIN json_each(?) AS asked ON chain_key = asked.value
+            WHERE session_id = ? ORDER BY asked.key, turn.id DESC LIMIT 1""",
             _sql.marks(keys),
             session_id,
         )

@@ -3,10 +3,11 @@
 import asyncio
 from dataclasses import replace
 
+import pytest
 from support.stores import assigned, attributed, entry, event, record, turned
 
 from sidecar.core.session import Snapshot
-from sidecar.store.base import Counts
+from sidecar.store.base import Counts, Deposed, JournalMoved
 from sidecar.store.memory import MemoryStore
 
 # Sessions, journals, snapshots
@@ -24,6 +25,7 @@ async def test_sessions_come_oldest_first(place):
         await place.store.add_session(record(session, at))
     store = await place.written()
     assert [known.session_id for known in await store.sessions()] == ["b", "a", "c"]
+    assert await store.session_count() == 3
 
 
 async def test_a_journal_numbers_its_entries_without_gaps(place):
@@ -46,6 +48,41 @@ async def test_a_key_that_the_journal_has_is_skipped_and_leaves_no_gap(place):
     journal = await store.journal("s", 0, 9)
     assert [new.key for new in journal] == ["k1", "k2", "k3", "k4"]
     assert journal[0].payload == {"value": 1}
+
+
+async def test_who_names_the_last_entry_appends_only_if_nobody_has_since(place):
+    await place.store.append("s", [entry("k1"), entry("k2")], after=0)
+    store = await place.written()
+    with pytest.raises(JournalMoved):
+        await store.append("s", [entry("k3")], after=1)
+    assert [e.seq for e in await store.append("s", [entry("k3")], after=2)] == [3]
+    assert [e.key for e in await store.journal("s", 0, 9)] == ["k1", "k2", "k3"]
+
+
+async def test_of_many_who_name_the_same_last_entry_one_appends(place):
+    async def one(number: int) -> bool:
+        try:
+            return bool(await place.store.append("s", [entry(f"k{number}")], after=0))
+        except JournalMoved:
+            return False
+
+    assert sum(await asyncio.gather(*map(one, range(20)))) == 1
+    store = await place.written()
+    assert len(await store.journal("s", 0, 99)) == 1
+
+
+async def test_a_token_behind_the_highest_appends_no_more(place):
+    await place.store.append("s", [entry("k1")], token=2)
+    await place.store.append("s", [entry("k2")], token=2)
+    store = await place.written()
+    with pytest.raises(Deposed):
+        await store.append("s", [entry("k3")], token=1)
+    await store.append("s", [entry("k4")])
+    await store.append("s", [entry("k5")], token=7)
+    with pytest.raises(Deposed):
+        await store.append("s", [entry("k6")], after=4, token=2)
+    await store.append("other", [entry("k1")], token=1)
+    assert [e.key for e in await store.journal("s", 0, 9)] == ["k1", "k2", "k4", "k5"]
 
 
 async def test_many_writers_at_once_leave_one_journal_without_gaps(place):

@@ -118,6 +118,17 @@ async def test_the_newest_chains_come_first_and_turns_without_one_are_left_out(p
     assert len(await store.recent_chains("s", 9)) == 3
 
 
+async def test_a_chain_leads_to_the_newest_turn_that_has_it_the_best_key_first(place):
+    for turn, chain in (("a", "k1"), ("b", "k2"), ("c", "k1"), ("d", None)):
+        place.store.record_turn(turned(turn, f"r-{turn}", chain_key=chain))
+    place.store.record_turn(turned("e", "r-e", session="other", chain_key="k3"))
+    store = await place.written()
+    assert await store.chained("s", ["k1"]) == "r-c"
+    assert await store.chained("s", ["unheard-of", "k2", "k1"]) == "r-b"
+    assert await store.chained("s", ["k3"]) is None
+    assert await store.chained("s", []) is None
+
+
 async def test_pruning_empties_old_content_and_keeps_the_turns(place):
     old = turned("a", started_at=10.0, request=(("user", "secret"),), reply="secret", chain_key="k")
     young = turned("b", started_at=20.0, reply="kept")

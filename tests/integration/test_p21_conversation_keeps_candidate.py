@@ -6,11 +6,9 @@ import asyncio
 
 import pytest
 from support.backends import FAILURES, SESSION, SYSTEM, proposing
-from support.gateway import ask
 from support.provider import FakeProvider
+from support.talks import ONE_CANDIDATE, Talks, with_candidate, with_failures
 from support.whole import whole, whole_settings
-
-ONE_CANDIDATE = {"online_proposer_min_rollouts": 1, "online_proposer_max_candidates": 1}
 
 
 @pytest.fixture
@@ -24,58 +22,6 @@ async def provider():
 def settings(provider, tmp_path):
     store = {"kind": "sqlite", "path": tmp_path / "sidecar.db"}
     return whole_settings(provider.base_url, ONE_CANDIDATE, store=store)
-
-
-async def with_failures(ours, first=0):
-    """Let users complain until a proposal is due."""
-    for number in range(first, first + FAILURES):
-        await ours.say(f"failure{number}")
-        said = {"thumbs": "down", "comment": "No use."}
-        await ours.feedback({"rollout_id": f"failure{number}", **said})
-
-
-async def with_candidate(ours):
-    """A second prompt, proposed in the regular way."""
-    await with_failures(ours)
-    status = await ours.reached(candidate_count=2)
-    return next(c["candidate_id"] for c in status["candidates"] if not c["is_baseline"])
-
-
-class Talks:
-    """Conversations in progress: half of them named, half recognised by their content."""
-
-    def __init__(self):
-        self.messages = {}
-        self.candidates = {}
-        self.ids = {}
-
-    async def begin(self, ours, least=20, most=400):
-        """So many, and some of either prompt among the named and among the others."""
-        drawn = set()
-        for number in range(most):
-            name = f"talk{number}"
-            self.messages[name] = ask(f"I am number {number}", SYSTEM)
-            answer = await self._turn(ours, name)
-            drawn.add((number % 2, answer.candidate))
-            if number >= least and len(drawn) == 4:
-                return
-        raise AssertionError("one of the prompts was not drawn")
-
-    async def go_on(self, ours, provider):
-        texts = {c["candidate_id"]: c["text"] for c in (await ours.status())["candidates"]}
-        for name, candidate in list(self.candidates.items()):
-            self.messages[name].append({"role": "user", "content": "go on"})
-            answer = await self._turn(ours, name)
-            assert (answer.candidate, answer.correlation) == (candidate, self.ids[name])
-            assert provider.last.system == texts[candidate]
-
-    async def _turn(self, ours, name):
-        headers = {"x_correlation_id": name} if int(name[4:]) % 2 else {}
-        answer = await ours.chat(self.messages[name], **headers)
-        self.messages[name].append({"role": "assistant", "content": answer.text})
-        self.candidates.setdefault(name, answer.candidate)
-        self.ids.setdefault(name, answer.correlation)
-        return answer
 
 
 async def promoted(ours, candidate):
@@ -126,6 +72,18 @@ async def test_across_a_restart_and_a_change_of_the_shares(settings, provider):
         await ours.command("pin", candidate_id=candidate)
     async with whole(settings) as ours:
         assert (await ours.say("somebody new")).candidate == candidate
+        await talks.go_on(ours, provider)
+
+
+async def test_of_more_conversations_than_fit_in_memory(provider, tmp_path):
+    store = {"kind": "sqlite", "path": tmp_path / "sidecar.db"}
+    few = whole_settings(provider.base_url, ONE_CANDIDATE, store=store, gateway={"remember": 100})
+    async with whole(few) as ours:
+        await with_candidate(ours)
+        talks = Talks()
+        await talks.begin(ours, least=130)
+        await talks.go_on(ours, provider)
+    async with whole(few) as ours:
         await talks.go_on(ours, provider)
 
 
