@@ -80,6 +80,8 @@ class Reporter:
             try:
                 if self._leadership.leads:
                     await self.deliver_due()
+                else:
+                    self._leave_it()
             except Exception as error:  # noqa: BLE001  delivery must outlive any store trouble
                 _log.warning("rewards will be delivered later", error=repr(error))
                 await asyncio.sleep(TROUBLE_SECONDS)
@@ -88,9 +90,7 @@ class Reporter:
     async def deliver_due(self) -> None:
         """One pass: try everything that is due now once. Raises `StoreError`."""
         async with self._pass:
-            self._news = 0
-            self._noticed.clear()
-            self._full.clear()
+            self._take_note()
             now = self._clock()
             while self._retries and self._retries[0] <= now:
                 heapq.heappop(self._retries)
@@ -100,6 +100,16 @@ class Reporter:
                 await self._deliver(due)
                 full = len(due) == PAGE
             await self.dead_letters.recount()
+
+    def _leave_it(self) -> None:
+        """What is due is the leader's, who finds it in the store."""
+        self._retries.clear()
+        self._take_note()
+
+    def _take_note(self) -> None:
+        self._news = 0
+        self._noticed.clear()
+        self._full.clear()
 
     async def flush(self) -> None:
         """Before shutdown: everything due is tried once; what fails stays in the outbox, and what
