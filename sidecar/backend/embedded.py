@@ -1,5 +1,6 @@
 """The optimiser in this process: the engine's sessions behind the backend seam."""
 
+import asyncio
 import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -7,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from sidecar.backend.base import ACTIONS, Mode, Receipt, Selection
+from sidecar.backend.base import ACTIONS, Mode, NotLoaded, Receipt, Selection
 from sidecar.backend.config_files import with_config
 from sidecar.core import ids
 from sidecar.core.feedback import Reward
@@ -54,6 +55,7 @@ class EmbeddedBackend:
         self._clock = clock
         self._config_dir = config_dir
         self._live: dict[str, LiveSession] = {}
+        self._loaded = False
 
     # -- the request path -----------------------------------------------------------------------
 
@@ -150,8 +152,8 @@ class EmbeddedBackend:
         return out
 
     async def ensure(self, request: Mapping[str, Any], algorithm: str) -> None:
-        """Make or find a session of the settings: a store that cannot do that now does not start
-        either, so there is nothing to try again."""
+        """Make or find a session of the settings. When the store cannot do that now, the whole
+        start is tried again."""
         await self.create(request, algorithm)
 
     async def status(self, session_id: str) -> dict[str, Any]:
@@ -189,22 +191,29 @@ class EmbeddedBackend:
 
     async def start(self) -> None:
         """Load all sessions."""
-        for record in await self._store.sessions():
-            live = self._open(record)
+        loaded = {record.session_id: self._open(record) for record in await self._store.sessions()}
+        for live in loaded.values():
             await live.restore()
-            self._live[record.session_id] = live
+        self._live, self._loaded = loaded, True
+        for live in loaded.values():
             live.think()
 
     async def stop(self) -> None:
-        """Stop learning, keep what is known."""
-        for live in self._live.values():
-            await live.stop()
+        """Stop learning, keep what is known. Raises `StoreError` after that."""
+        ends = await asyncio.gather(
+            *(live.stop() for live in self._live.values()), return_exceptions=True
+        )
         await self._reflection.close()
+        for end in ends:
+            if end is not None:
+                raise end
 
     # -- helpers --------------------------------------------------------------------------------
 
     def _session(self, session_id: str) -> LiveSession:
         live = self._live.get(session_id)
+        if live is None and not self._loaded:
+            raise NotLoaded
         if live is None:
             raise NotFound(f"there is no session {session_id!r}", param="session_id")
         return live

@@ -18,8 +18,9 @@ from typing import Any, TypeVar
 
 from sidecar.core.rollout import Assignment, Turn
 from sidecar.store import _sql
+from sidecar.store._cures import cure
 from sidecar.store._writer import Operation, Writer, unusable
-from sidecar.store.base import StoreError
+from sidecar.store.base import StoreError, StoreUnusable
 
 T = TypeVar("T")
 
@@ -44,6 +45,7 @@ class SqliteFile:
     """The file: opening, closing, and the two ways to use it."""
 
     durable = True
+    trouble = ""
 
     def __init__(self, path: Path, *, queue_limit: int = 50_000) -> None:
         """`queue_limit`: how many writes may wait before they are refused."""
@@ -52,7 +54,7 @@ class SqliteFile:
         self._open: _Open | None = None
 
     async def open(self) -> None:
-        """Make ready. Raises `StoreError`, also when another sidecar is using the file."""
+        """Make ready. Raises `StoreUnusable`, also when another sidecar is using the file."""
         if self._open is not None:
             return
         loop = asyncio.get_running_loop()
@@ -86,7 +88,9 @@ class SqliteFile:
                 reader.execute("PRAGMA query_only = ON")
             except (OSError, sqlite3.Error) as error:
                 reason = error.strerror if isinstance(error, OSError) else error
-                raise StoreError(f"The store cannot open {self._path}: {reason}") from error
+                raise StoreUnusable(
+                    f"The store cannot open {self._path}: {reason} ({cure(error)})"
+                ) from error
             undo.pop_all()
             return lock, reader, writer
 
@@ -127,7 +131,7 @@ def _lock(path: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
-        raise StoreError(f"Another sidecar is using {path}: give each its own file") from None
+        raise StoreUnusable(f"Another sidecar is using {path}: give each its own file") from None
     return lock
 
 

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from sidecar.store._records import dump
-from sidecar.store.base import StoreError
+from sidecar.store.base import StoreUnusable
 
 MIGRATIONS = (
     """
@@ -154,7 +154,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     newest = len(MIGRATIONS)
     if found > newest:
-        raise StoreError(
+        raise StoreUnusable(
             f"The store's file has schema version {found}, this sidecar knows only {newest}: "
             "run the newer sidecar that wrote it"
         )

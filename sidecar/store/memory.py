@@ -387,6 +387,7 @@ class MemoryStore(_Rollouts, _Feedback, _Sessions, _Secrets, _Jobs, _Leases):
     """A `base.Store` that forgets everything when the process ends."""
 
     durable = False
+    trouble = ""
 
     def __init__(self) -> None:
         _Rollouts.__init__(self)
