@@ -5,13 +5,14 @@ import sqlite3
 
 _RESTORE = "it is damaged, or no database of ours: restore a backup, or move it away to begin anew"
 _PERMIT = "the sidecar's user must be able to write the file and its folder; or set store.path"
-_FREE = "free some space"
+_FREE = "free some space there"
 _IN_USE = "something else holds it; end that, then try again"
 
 _BY_NAME = {
     "SQLITE_NOTADB": _RESTORE,
     "SQLITE_CORRUPT": _RESTORE,
     "SQLITE_FULL": _FREE,
+    "SQLITE_IOERR_SHMSIZE": _FREE,  # what a full disk is called before anything is written
     "SQLITE_READONLY": _PERMIT,
     "SQLITE_CANTOPEN": _PERMIT,
     "SQLITE_PERM": _PERMIT,

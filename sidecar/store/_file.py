@@ -81,6 +81,7 @@ class SqliteFile:
                 # What users wrote is nobody else's business; SQLite gives its side files this mode.
                 self._path.touch(mode=0o600)
                 writer = undo.enter_context(contextlib.closing(_connect(self._path)))
+                _sql.check(writer)
                 writer.execute("PRAGMA journal_mode = WAL")
                 writer.execute("PRAGMA secure_delete = ON")  # pruned content is gone, not just free
                 _sql.migrate(writer)
