@@ -33,7 +33,7 @@ from support.whole import whole, whole_settings
 from sidecar.starting import PATIENCE_SECONDS
 from sidecar.store._sql import MIGRATIONS
 
-SLACK_SECONDS = 3.0
+SLACK_SECONDS = 4.0
 """What a busy machine may add."""
 
 
@@ -207,11 +207,11 @@ LOADING = Fault(instead=b"-LOADING Redis is loading the dataset in memory\r\n" *
 REQUIRED = ("CONFIG", "SET", "requirepass")
 AWAY: dict[str, tuple[str, Callable[[Redis], tuple[Any, Any]], str]] = {
     # user and password in store.url; how the fault is made and how it goes; what is told of it
-    "refused": ("", lambda r: (r.proxy.refuse, r.proxy.listen), "onnect"),
+    "refused": ("", lambda r: (r.proxy.refuse, r.proxy.listen), "cannot be reached"),
     "black hole": (
         "",
         lambda r: (r.behave(Fault(black_hole=True)), r.behave(NONE)),
-        "does not answer",
+        "answer",
     ),
     "frozen": ("", lambda r: (r.signalled(r.server.freeze), r.signalled(r.server.thaw)), "answer"),
     "loading": ("", lambda r: (r.behave(LOADING), r.behave(NONE)), "loading the dataset"),

@@ -70,6 +70,15 @@ async def test_a_demo_key_ends():
     assert repr(known.secret) not in repr(known)
 
 
+async def test_a_demo_key_that_cannot_be_judged_yet_is_neither_taken_nor_refused(ours):
+    key = (await call(ours, "POST", DEMO)).json["api_key"]
+    ours.sidecar.demo_keys.secret = None  # as while the store is away
+    waits = await call(ours, "GET", "/api/files", X_API_Key=key)
+    assert (waits.status, waits.headers["retry-after"]) == (503, "1")
+    assert (await call(ours, "GET", "/api/files", X_API_Key=KEY)).status == 200
+    assert (await call(ours, "GET", "/api/files", X_API_Key="another")).status == 401
+
+
 async def test_a_demo_key_lives_as_long_as_was_asked(ours):
     for hours in (0.001, 1, 24):
         minted = (await call(ours, "POST", DEMO, {"ttl_hours": hours})).json

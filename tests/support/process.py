@@ -93,12 +93,16 @@ class Nursery:
                 text=True,
                 env=environment(folder, {}),
             )
+        self._answer()  # it has imported everything: from now on, what takes time is the sidecar
 
     def ask(self, request: Mapping[str, Any]) -> Any:
         assert self._parent.stdin is not None
-        assert self._parent.stdout is not None
         self._parent.stdin.write(json.dumps(request) + "\n")
         self._parent.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> Any:
+        assert self._parent.stdout is not None
         return json.loads(self._parent.stdout.readline())
 
     def close(self) -> None:
@@ -200,6 +204,7 @@ def _nurse() -> None:
     import_module("sidecar.app")  # what takes long
     import_module("sidecar.commands.serve")
     import_module("sidecar.store.redis.store")
+    _say({})
     for line in sys.stdin:
         request = json.loads(line)
         if "wait" in request:
@@ -207,8 +212,12 @@ def _nurse() -> None:
             answer = {"code": os.waitstatus_to_exitcode(status)}
         else:
             answer = {"pid": _fork(request["log"], request["env"])}
-        sys.stdout.write(json.dumps(answer) + "\n")
-        sys.stdout.flush()
+        _say(answer)
+
+
+def _say(answer: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -62,9 +62,10 @@ def address(url: str) -> str:
 
 def _reason(error: Exception) -> str:
     """Why there is no connection; a foreign error about the address itself may quote a password."""
+    if isinstance(error, Late | TimeoutError):
+        return "no answer in time"
     told = str(error) if isinstance(error, RedisError | OSError) else ""
-    silent = "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
-    return told or silent
+    return told or type(error).__name__
 
 
 def unusable(error: BaseException) -> StoreError:
