@@ -5,7 +5,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any
 
@@ -29,8 +29,9 @@ from sidecar.api import (
 from sidecar.api import feedback as feedback_api
 from sidecar.api import gateway as gateway_api
 from sidecar.api.event_stream import EventStreams
+from sidecar.api.gate import behind
 from sidecar.api.jobs import JobApi
-from sidecar.api.middleware import DEMO_KEYS, request_ids
+from sidecar.api.middleware import DEMO_KEYS, DemoKeys, request_ids
 from sidecar.api.online_jobs import OnlineJobs
 from sidecar.api.openapi import routes as openapi
 from sidecar.api.problems import problems
@@ -55,6 +56,7 @@ from sidecar.jobs.supervisor import Runner, Supervisor
 from sidecar.jobs.trials import Trials
 from sidecar.rewards.reporter import Reporter
 from sidecar.settings import FeedbackSettings, Settings
+from sidecar.starting import Learning
 from sidecar.store.base import Store, StoreError
 from sidecar.store.leadership import Leadership
 from sidecar.store.memory import MemoryStore
@@ -106,6 +108,8 @@ class Sidecar:
         self.trials = Trials(self._base)
         self.jobs = self._jobs()
         self.streams = EventStreams(self.jobs)
+        self.demo_keys = DemoKeys(time.time)
+        self.learning = Learning(self.store, self._learn, waits=settings.store.kind == "redis")
         self.url = ""
         """Where we listen; known once started."""
         self._stack = contextlib.AsyncExitStack()
@@ -113,25 +117,15 @@ class Sidecar:
         self._cut = False
 
     async def start(self) -> None:
-        """Start everything, from the store up. What began is undone when a later step fails."""
+        """Start what serves traffic, then what learns. What began is undone when a later step
+        fails. A store that cannot be reached is waited for in the background (`Learning`)."""
         async with contextlib.AsyncExitStack() as stack:
-            await self.store.open()
-            stack.push_async_callback(self.store.close)
-            stack.push_async_callback(self.reflection.close)
-            await self.backend.start()
-            stack.push_async_callback(self.backend.stop)
-            await self._configured_sessions()
-            await stack.enter_async_context(self._worker(self.leadership.run()))
-            await stack.enter_async_context(self._worker(self.attributor.run()))
-            await stack.enter_async_context(self._worker(self.reporter.run()))
-            await stack.enter_async_context(self._worker(self._prune()))
-            stack.push_async_callback(self._flush)
+            stack.push_async_callback(self.learning.stop)
             await self.gateway.start()
             stack.push_async_callback(self.gateway.stop)
-            await self._remember()
             await self._listen(stack)
-            await self.jobs.start()  # task apps call back, so jobs run while we listen
-            stack.push_async_callback(self.jobs.stop)
+            stack.push_async_callback(self._begin_nothing)
+            await self.learning.start()
             self.health.ready = True
             self._stack = stack.pop_all()
         log.info("sidecar listens", url=self.url, provider=self.settings.provider.base_url)
@@ -140,6 +134,26 @@ class Sidecar:
         """Stop in the opposite order: no new calls, open ones finish, rewards leave."""
         self.health.draining = True
         await self._stack.aclose()
+
+    async def _learn(self, stack: contextlib.AsyncExitStack) -> None:
+        """Start everything that needs the store, which is open."""
+        stack.push_async_callback(self.reflection.close)
+        stack.push_async_callback(self.backend.stop)  # also what a start has begun that failed
+        await self.backend.start()
+        await self._configured_sessions()
+        await self._remember()
+        if self.settings.server.demo_keys != "off":
+            await keys.recognise(self.demo_keys, self.store)
+        for work in self._workers():
+            stack.push_async_callback(_cancelled, asyncio.create_task(work))
+        stack.push_async_callback(self._flush)
+        await self.jobs.start()  # task apps call back, and we listen already
+        stack.push_async_callback(self.jobs.stop)
+
+    async def _begin_nothing(self) -> None:
+        """Before the drain: what would begin now could not be finished."""
+        await self.learning.halt()
+        await self.jobs.stop()
 
     async def serve_forever(self, started: Callable[[], None]) -> bool:
         """Start, say so, serve until SIGTERM or SIGINT, then drain; a second signal ends the
@@ -232,11 +246,8 @@ class Sidecar:
 
     async def _listen(self, stack: contextlib.AsyncExitStack) -> None:
         server = self.settings.server
-        app = self._web()
-        if server.demo_keys != "off":
-            app[DEMO_KEYS] = await keys.demo_keys(self.store)
         runner = web.AppRunner(
-            app,
+            self._web(),
             access_log=None,
             shutdown_timeout=_CUT_SECONDS,
             **gateway_api.RUNNER_OPTIONS,
@@ -269,32 +280,40 @@ class Sidecar:
         await runner.cleanup()
 
     def _web(self) -> web.Application:
-        rewards = SessionRewards(self.backend, self.store, self.intake, self.reporter)
+        settings = self.settings
         app = web.Application(middlewares=[request_ids, problems], client_max_size=0)
+        if settings.server.demo_keys != "off":
+            app[DEMO_KEYS] = self.demo_keys
         app.add_routes(ops.routes(self.health, self.metrics, self._parts))
         app.add_routes(openapi.routes())
-        app.add_routes(sessions.routes(self.backend, rewards, self.settings))
-        app.add_routes(
-            feedback_api.routes(
-                self.intake,
-                self.reporter.dead_letters,
-                self.settings,
-                self.metrics,
-                durable=self.store.durable,
-            )
-        )
-        app.add_routes(keys.routes(self.store, self.settings))
-        app.add_routes(env_keys.routes(self.store, self.settings))
-        app.add_routes(files.routes(self.settings))
-        app.add_routes(system_gepa.routes(self.backend, rewards, self.settings))
-        app.add_routes(system_mipro.routes(self.backend, rewards, self.settings))
-        self._add_jobs(app)
-        app.add_routes(online.routes(self.backend, rewards, self.settings))
-        app.add_routes(candidates.routes(self.backend, self.settings))
-        app.add_routes(keys.proxied(gateway_api.routes(self.gateway), self.settings))
+        app.add_routes(files.routes(settings))
+        stored = [*self._session_routes(), *self._job_routes()]
+        app.add_routes(behind(lambda _: self.learning.up(), stored))
+        calls = keys.proxied(gateway_api.routes(self.gateway), settings)
+        app.add_routes(behind(lambda _: self.learning.known(), calls))
         return app
 
-    def _add_jobs(self, app: web.Application) -> None:
+    def _session_routes(self) -> list[web.RouteDef]:
+        settings, backend = self.settings, self.backend
+        rewards = SessionRewards(backend, self.store, self.intake, self.reporter)
+        return [
+            *sessions.routes(backend, rewards, settings),
+            *feedback_api.routes(
+                self.intake,
+                self.reporter.dead_letters,
+                settings,
+                self.metrics,
+                durable=lambda: self.store.durable,
+            ),
+            *keys.routes(self.store, settings),
+            *env_keys.routes(self.store, settings),
+            *system_gepa.routes(backend, rewards, settings),
+            *system_mipro.routes(backend, rewards, settings),
+            *online.routes(backend, rewards, settings),
+            *candidates.routes(backend, settings),
+        ]
+
+    def _job_routes(self) -> list[web.RouteDef]:
         settings = self.settings
 
         def api(*kinds: JobKind) -> JobApi:
@@ -302,14 +321,22 @@ class Sidecar:
 
         policy, either = api(JobKind.POLICY), api(*JobKind)
         online_jobs = OnlineJobs(self.backend, settings)
-        app.add_routes(policy_jobs.routes(policy, either, online_jobs, self.store, settings))
-        app.add_routes(eval_jobs.routes(api(JobKind.EVAL), self.store, settings))
         desk = trial_desk(settings, self.trials, self.metrics)
-        app.add_routes(interceptor.routes(self.gateway, desk))
+        return [
+            *policy_jobs.routes(policy, either, online_jobs, self.store, settings),
+            *eval_jobs.routes(api(JobKind.EVAL), self.store, settings),
+            *interceptor.routes(self.gateway, desk),
+        ]
 
     def _parts(self) -> Mapping[str, Any]:
+        trouble = self.learning.trouble
         return {
-            "store": {"kind": self.settings.store.kind, "durable": self.store.durable},
+            "store": {
+                "kind": self.settings.store.kind,
+                "durable": self.store.durable,
+                "state": "degraded" if trouble else "up",
+                **({"reason": trouble} if trouble else {}),
+            },
             "optimiser": {"leads": self.leadership.leads},
             "backend": {
                 **self.backend.describe(),
@@ -320,20 +347,21 @@ class Sidecar:
 
     # -- workers --------------------------------------------------------------------------------
 
-    @contextlib.asynccontextmanager
-    async def _worker(self, work: Any) -> AsyncIterator[None]:
-        task = asyncio.create_task(work)
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+    def _workers(self) -> list[Coroutine[Any, Any, None]]:
+        """What goes on in the background for as long as we learn."""
+        return [
+            self.leadership.run(),  # the last to end: what is delivered last is delivered as leader
+            self.attributor.run(),
+            self.reporter.run(),
+            self._prune(),
+        ]
 
     async def _flush(self) -> None:
-        """Tell the sessions what is known before leaving; what fails stays in the outbox."""
-        with contextlib.suppress(StoreError):
+        """Tell the sessions what is known before leaving; what fails stays in the outbox. Raises
+        `StoreError`."""
+        if self.leadership.leads:
             await self.attributor.sweep(time.time())
-            await self.reporter.flush()
+        await self.reporter.flush()
 
     async def _prune(self) -> None:
         keep = self.settings.store.retention_days * _DAY
@@ -348,6 +376,11 @@ class Sidecar:
 
     async def _pruned(self, before: float) -> int:
         return await self.store.prune(before) if self.leadership.leads else 0
+
+
+async def _cancelled(worker: asyncio.Task[None]) -> None:
+    worker.cancel()
+    await asyncio.gather(worker, return_exceptions=True)
 
 
 def _store(settings: Settings) -> Store:

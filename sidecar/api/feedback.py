@@ -31,10 +31,11 @@ def routes(
     settings: Settings,
     metrics: Metrics,
     *,
-    durable: bool,
+    durable: Callable[[], bool],
     clock: Callable[[], float] = time.time,
 ) -> list[web.RouteDef]:
-    """The routes of this module; `durable` is the store's, and part of every acknowledgement."""
+    """The routes of this module; `durable` asks what the store says of itself, which is part of
+    every acknowledgement."""
     api = _FeedbackApi(intake, dead_letters, metrics, durable=durable, clock=clock)
 
     def keyed(handler: Handler) -> Handler:
@@ -54,7 +55,7 @@ class _FeedbackApi:
         dead_letters: DeadLetters,
         metrics: Metrics,
         *,
-        durable: bool,
+        durable: Callable[[], bool],
         clock: Callable[[], float],
     ) -> None:
         self._intake = intake
@@ -75,7 +76,7 @@ class _FeedbackApi:
             raise
         answer: dict[str, Any] = {
             "events": [_acknowledgement(one) for one in accepted],
-            "durable": self._durable,
+            "durable": self._durable(),
         }
         if not isinstance(body, list):
             answer |= _acknowledgement(accepted[0])

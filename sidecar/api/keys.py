@@ -4,13 +4,13 @@ import secrets
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from sidecar.api.body import read_object
-from sidecar.api.guard import Handler
+from sidecar.api.gate import behind
 from sidecar.api.middleware import DemoKeys, require_proxy_key
 from sidecar.core import tokens
 from sidecar.errors import Forbidden, InvalidRequest
@@ -25,9 +25,9 @@ _SECRET = "demo-keys"  # noqa: S105  its name, not its value
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 
 
-async def demo_keys(store: Secrets, clock: Callable[[], float] = time.time) -> DemoKeys:
-    """What recognises the keys that this module gives; belongs under `middleware.DEMO_KEYS`."""
-    return DemoKeys(await own_secret(store, _SECRET, clock()), clock)
+async def recognise(demo_keys: DemoKeys, store: Secrets) -> None:
+    """Have the keys recognised that this module gives."""
+    demo_keys.secret = await own_secret(store, _SECRET, demo_keys.clock())
 
 
 def routes(
@@ -54,17 +54,10 @@ def routes(
 def proxied(routes: Iterable[web.RouteDef], settings: Settings) -> list[web.RouteDef]:
     """Proxied model routes, behind our keys if the settings say so."""
 
-    def checked(handler: Handler) -> Handler:
-        async def check(request: web.Request) -> web.StreamResponse:
-            require_proxy_key(request, settings)
-            return await handler(request)
+    async def check(request: web.Request) -> None:
+        require_proxy_key(request, settings)
 
-        return check
-
-    return [
-        web.route(route.method, route.path, checked(cast(Handler, route.handler)))
-        for route in routes
-    ]
+    return behind(check, routes)
 
 
 async def own_secret(store: Secrets, name: str, now: float) -> bytes:

@@ -9,23 +9,29 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from sidecar.core.headers import bearer
-from sidecar.core.tokens import is_valid
-from sidecar.errors import Unauthorised
+from sidecar.core.tokens import is_token, is_valid
+from sidecar.errors import Unauthorised, Unavailable
 from sidecar.settings import Settings
 
 REQUEST_ID_HEADER = "X-Request-Id"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DemoKeys:
     """Tells a valid demo key from others."""
 
-    secret: bytes = field(repr=False)
     clock: Callable[[], float]
+    secret: bytes | None = field(default=None, repr=False)
+    """None until the store has said it."""
 
     def admit(self, key: str) -> bool:
-        """Whether the key is one that we gave and that has not ended."""
-        return is_valid(self.secret, key, self.clock())
+        """Whether the key is one that we gave and that has not ended. Raises `Unavailable` for one
+        that cannot be judged yet."""
+        if self.secret is not None:
+            return is_valid(self.secret, key, self.clock())
+        if is_token(key):
+            raise Unavailable("Demo keys cannot be checked yet; try again later")
+        return False
 
 
 DEMO_KEYS = web.AppKey("demo_keys", DemoKeys)
@@ -82,7 +88,7 @@ def _require(request: web.Request, settings: Settings) -> None:
         for key in keys
     ]
     demo_keys = request.app.get(DEMO_KEYS)
-    if demo_keys is not None:
+    if demo_keys is not None and not any(found):
         found += [demo_keys.admit(candidate) for candidate in given]
     if not any(found):
         raise Unauthorised(

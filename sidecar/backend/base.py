@@ -21,8 +21,16 @@ from typing import Any, Protocol
 from sidecar.core.feedback import Reward
 from sidecar.core.prompt import Demo, Pattern
 from sidecar.core.rollout import Assignment
+from sidecar.errors import Unavailable
 
 ACTIONS = ("pause", "resume", "cancel", "complete", "pin", "unpin", "rollback")
+
+
+class NotLoaded(Unavailable):
+    """The sessions are not known yet: the backend has not started."""
+
+    def __init__(self) -> None:
+        super().__init__("the sessions are not loaded yet; try again later")
 
 
 class Mode(StrEnum):
@@ -107,12 +115,13 @@ class Selector(Protocol):
 
         A session that is over still answers: a cancelled one with its baseline, a completed one
         with its winner, because the application's calls go on. Raises `NotFound` for an unknown
-        session; the caller decides whether that is an answer or a reason to fail open.
+        session, `NotLoaded` while it is not known which there are; the caller decides whether that
+        is an answer or a reason to fail open.
         """
 
     def pattern(self, session_id: str) -> Pattern:
         """The session's baseline prompt, to see whether a call is its before anything is drawn.
-        Memory only. Raises `NotFound`."""
+        Memory only. Raises `NotFound`, `NotLoaded`."""
 
 
 class Claims(Protocol):
@@ -171,7 +180,10 @@ class Backend(Selector, Claims, Protocol):
         """What an operator wants to know of it, without a word about anybody's content."""
 
     async def start(self) -> None:
-        """Load sessions and begin to learn."""
+        """Load sessions and begin to learn. May be called again after it raised `StoreError`, or
+        after `stop`."""
 
     async def stop(self) -> None:
-        """Finish what is in flight and stop learning; selections keep working."""
+        """Finish what is in flight and stop learning; selections keep working. Raises `StoreError`,
+        once it has stopped, when the store did not take what was known last: nothing is lost by
+        that, for the journal has it."""

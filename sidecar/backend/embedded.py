@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from sidecar.backend.base import ACTIONS, Mode, Receipt, Selection
+from sidecar.backend.base import ACTIONS, Mode, NotLoaded, Receipt, Selection
 from sidecar.backend.config_files import with_config
 from sidecar.core import ids
 from sidecar.core.feedback import Reward
@@ -63,6 +63,8 @@ class EmbeddedBackend:
         self._config_dir = config_dir
         self._live: dict[str, LiveSession] = {}
         self._following: asyncio.Task[None] | None = None
+        self._loaded = False
+        leadership.on_elected(self._elected)
 
     # -- the request path -----------------------------------------------------------------------
 
@@ -116,7 +118,7 @@ class EmbeddedBackend:
 
     async def find(self, session_id: str) -> bool:
         """Look for a session that another sidecar may have made."""
-        if session_id not in self._live and self._store.shared:
+        if self._loaded and session_id not in self._live and self._store.shared:
             await self._learn_of_sessions()
         return session_id in self._live
 
@@ -184,8 +186,8 @@ class EmbeddedBackend:
         return out
 
     async def ensure(self, request: Mapping[str, Any], algorithm: str) -> None:
-        """Make or find a session of the settings: a store that cannot do that now does not start
-        either, so there is nothing to try again."""
+        """Make or find a session of the settings. When the store cannot do that now, the whole
+        start is tried again."""
         await self.create(request, algorithm)
 
     async def status(self, session_id: str) -> dict[str, Any]:
@@ -226,20 +228,25 @@ class EmbeddedBackend:
 
     async def start(self) -> None:
         """Load all sessions, and follow what other sidecars do with them."""
+        self._live = {}
         await self._learn_of_sessions()
-        self._leadership.on_elected(self._elected)
+        self._loaded = True
         self._elected()
         if self._store.shared:
             self._following = asyncio.create_task(self._go_on_following())
 
     async def stop(self) -> None:
-        """Stop learning, keep what is known."""
+        """Stop learning, keep what is known. Raises `StoreError` after that."""
         if self._following is not None:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
-        for live in self._live.values():
-            await live.stop()
+        ends = await asyncio.gather(
+            *(live.stop() for live in self._live.values()), return_exceptions=True
+        )
         await self._reflection.close()
+        for end in ends:
+            if end is not None:
+                raise end
 
     # -- other sidecars -------------------------------------------------------------------------
 
@@ -286,6 +293,8 @@ class EmbeddedBackend:
 
     def _session(self, session_id: str) -> LiveSession:
         live = self._live.get(session_id)
+        if live is None and not self._loaded:
+            raise NotLoaded
         if live is None:
             raise NotFound(f"there is no session {session_id!r}", param="session_id")
         return live

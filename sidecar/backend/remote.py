@@ -15,7 +15,7 @@ import orjson
 import structlog
 
 from sidecar.backend import remote_reading as reading
-from sidecar.backend.base import ACTIONS, Receipt, Referral
+from sidecar.backend.base import ACTIONS, NotLoaded, Receipt, Referral
 from sidecar.backend.config_files import with_config
 from sidecar.backend.remote_api import ALGORITHMS, RemoteApi
 from sidecar.backend.remote_report import Teller
@@ -63,6 +63,7 @@ class RemoteBackend:
         self._origins = {reading.origin(url) for url in allowed} - {None}
         self._sessions = {name: RemoteSession(name, None, remember) for name in follow}
         self._kept = b""
+        self._started = False
 
     # -- the request path -----------------------------------------------------------------------
 
@@ -195,6 +196,7 @@ class RemoteBackend:
         """Remember the sessions of before, and begin to ask."""
         self._api.open()
         await self._restore()
+        self._started = True
         await self._watch.start()
 
     async def stop(self) -> None:
@@ -206,6 +208,8 @@ class RemoteBackend:
 
     def _session(self, session_id: str) -> RemoteSession:
         session = self._sessions.get(session_id)
+        if session is None and not self._started:
+            raise NotLoaded
         if session is None:
             raise NotFound(f"there is no session {session_id!r}", param="session_id")
         return session

@@ -333,7 +333,8 @@ class LiveSession:
         self._metrics.candidates.labels(self._metrics.session(self.session_id), outcome).inc()
 
     async def stop(self) -> None:
-        """Give up the proposal in flight and keep what is known."""
+        """Give up the proposal in flight and keep what is known. Raises `StoreError` after that:
+        then the snapshot is an older one, and the journal has the rest."""
         if self._thinking is not None:
             self._thinking.cancel()
             await asyncio.gather(self._thinking, return_exceptions=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from sidecar.backend.base import Mode, Prompt, Referral, Selection, Selector
+from sidecar.backend.base import Mode, NotLoaded, Prompt, Referral, Selection, Selector
 from sidecar.core import conversation
 from sidecar.core.conversation import Chain
 from sidecar.core.prompt import Pattern, Place, locate
@@ -191,7 +191,8 @@ class Planner:
         session = caller.session_id
         algorithm = self._algorithm(session)
         self._metrics.failopen.labels(_reason(error)).inc()
-        if session not in self._failing:  # once per outage, not once per call
+        # Once per outage, not once per call; what happens at a start is said by who starts.
+        if session not in self._failing and not isinstance(error, NotLoaded):
             self._failing.add(session)
             log.warning(
                 "serving_without_optimiser",
@@ -249,4 +250,6 @@ def rewritten(chat: Chat, place: Place, chosen: Selection | Prompt) -> bytes | N
 def _reason(error: Exception) -> str:
     if isinstance(error, NotFound):
         return "unknown_session"
+    if isinstance(error, NotLoaded):
+        return "not_loaded"
     return "closed" if isinstance(error, Conflict) else "backend"

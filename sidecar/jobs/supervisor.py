@@ -103,7 +103,9 @@ class Supervisor:
 
     async def start(self) -> None:
         """Go on with what has not ended: running jobs run again, paused ones stay paused, those
-        that wait for their turn still wait for it. Raises `StoreError`."""
+        that wait for their turn still wait for it. Raises `StoreError`; may be called again."""
+        self._records, self._live = {}, {}
+        self._waiting.clear()
         for record in await self._store.jobs():
             self._records[record.job_id] = record
             if not (await self.state(record.job_id)).status.final:

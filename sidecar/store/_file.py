@@ -18,8 +18,9 @@ from typing import Any, TypeVar
 
 from sidecar.core.rollout import Assignment, Turn
 from sidecar.store import _sql
+from sidecar.store._cures import cure
 from sidecar.store._writer import Operation, Writer, unusable
-from sidecar.store.base import StoreError
+from sidecar.store.base import StoreError, StoreUnusable
 
 T = TypeVar("T")
 
@@ -45,6 +46,7 @@ class SqliteFile:
 
     durable = True
     shared = False
+    trouble = ""
 
     def __init__(self, path: Path, *, queue_limit: int = 50_000) -> None:
         """`queue_limit`: how many writes may wait before they are refused."""
@@ -53,7 +55,7 @@ class SqliteFile:
         self._open: _Open | None = None
 
     async def open(self) -> None:
-        """Make ready. Raises `StoreError`, also when another sidecar is using the file."""
+        """Make ready. Raises `StoreUnusable`, also when another sidecar is using the file."""
         if self._open is not None:
             return
         loop = asyncio.get_running_loop()
@@ -80,6 +82,7 @@ class SqliteFile:
                 # What users wrote is nobody else's business; SQLite gives its side files this mode.
                 self._path.touch(mode=0o600)
                 writer = undo.enter_context(contextlib.closing(_connect(self._path)))
+                _sql.check(writer)
                 writer.execute("PRAGMA journal_mode = WAL")
                 writer.execute("PRAGMA secure_delete = ON")  # pruned content is gone, not just free
                 _sql.migrate(writer)
@@ -87,7 +90,9 @@ class SqliteFile:
                 reader.execute("PRAGMA query_only = ON")
             except (OSError, sqlite3.Error) as error:
                 reason = error.strerror if isinstance(error, OSError) else error
-                raise StoreError(f"The store cannot open {self._path}: {reason}") from error
+                raise StoreUnusable(
+                    f"The store cannot open {self._path}: {reason} ({cure(error)})"
+                ) from error
             undo.pop_all()
             return lock, reader, writer
 
@@ -128,7 +133,7 @@ def _lock(path: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
-        raise StoreError(f"Another sidecar is using {path}: give each its own file") from None
+        raise StoreUnusable(f"Another sidecar is using {path}: give each its own file") from None
     return lock
 
 

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from sidecar.store._records import dump
-from sidecar.store.base import StoreError
+from sidecar.store.base import StoreUnusable
 
 MIGRATIONS = (
     """
@@ -157,19 +157,27 @@ INSERT_TURNS = """
 statement and must win it back from the event loop, so a step per row would slow both threads."""
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the schema to this version, one transaction per step."""
-    (found,) = connection.execute("PRAGMA user_version").fetchone()
-    newest = len(MIGRATIONS)
+def check(connection: sqlite3.Connection) -> None:
+    """Raise `StoreUnusable` for a schema that is newer than we are; nothing is written."""
+    found, newest = _version(connection), len(MIGRATIONS)
     if found > newest:
-        raise StoreError(
+        raise StoreUnusable(
             f"The store's file has schema version {found}, this sidecar knows only {newest}: "
             "run the newer sidecar that wrote it"
         )
-    for version in range(found, newest):
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the schema to this version, one transaction per step."""
+    for version in range(_version(connection), len(MIGRATIONS)):
         connection.executescript(
             f"BEGIN IMMEDIATE; {MIGRATIONS[version]} PRAGMA user_version = {version + 1}; COMMIT;"
         )
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(found)
 
 
 def marks(values: Sequence[object]) -> str:

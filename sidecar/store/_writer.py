@@ -19,9 +19,10 @@ from typing import Any, TypeVar, cast
 import structlog
 
 from sidecar.core.rollout import Assignment, Turn
+from sidecar.store._cures import cure, is_damaged
 from sidecar.store._records import dump, to_assignment
 from sidecar.store._sql import FIND_ASSIGNMENT, INSERT_ASSIGNMENTS, INSERT_TURNS
-from sidecar.store.base import StoreError
+from sidecar.store.base import StoreError, StoreUnusable
 
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], T]
@@ -43,6 +44,8 @@ _log = structlog.get_logger(__name__)
 def unusable(error: Exception) -> StoreError:
     """What to tell the caller. The text of foreign errors may quote data, their names do not."""
     name = getattr(error, "sqlite_errorname", None) or type(error).__name__
+    if isinstance(error, sqlite3.Error) and is_damaged(error):
+        return StoreUnusable(f"The store's file fails ({name}): {cure(error)}")
     return StoreError(f"The store cannot do this now ({name}); try again later")
 
 

@@ -39,6 +39,10 @@ class StoreError(Unavailable):
     code = "store_unavailable"
 
 
+class StoreUnusable(StoreError):
+    """Asking again will not help until a person has done what the message says."""
+
+
 class JournalMoved(Exception):
     """The journal is longer than the caller knew: read on, and decide again."""
 
@@ -283,10 +287,15 @@ class Store(Rollouts, Feedback, Sessions, Secrets, Jobs, Leases, Protocol):
     @property
     def durable(self) -> bool:
         """Whether what was acknowledged survives `kill -9` of this process, and of the server that
-        keeps it, if there is one."""
+        keeps it, if there is one: as of the last answer, for a server may change its mind."""
+
+    @property
+    def trouble(self) -> str:
+        """Why it cannot be asked at present, as far as that is known; empty while it can."""
 
     async def open(self) -> None:
-        """Make ready (create files, run migrations). Raises `StoreError`."""
+        """Make ready (create files, run migrations). Raises `StoreError`, and of those
+        `StoreUnusable` when it needs a person. May be called again after that."""
 
     async def close(self) -> None:
         """Finish queued writes and let go."""

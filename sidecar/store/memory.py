@@ -413,6 +413,7 @@ class MemoryStore(_Rollouts, _Feedback, _Sessions, _Secrets, _Jobs, _Leases):
 
     durable = False
     shared = False
+    trouble = ""
 
     def __init__(self) -> None:
         _Rollouts.__init__(self)

@@ -20,7 +20,7 @@ from support.backends import (
 )
 from support.provider import FakeProvider
 
-from sidecar.backend.base import Mode
+from sidecar.backend.base import Mode, NotLoaded
 from sidecar.core.feedback import Reward
 from sidecar.errors import Conflict, InvalidRequest, NotFound
 
@@ -54,6 +54,21 @@ def reward(rollout="r0", revision=1, value=1.0, *comments):
 
 def by_id(status):
     return {c["candidate_id"]: c for c in status["candidates"]}
+
+
+# -- start -----------------------------------------------------------------------------------------
+
+
+async def test_until_it_has_started_it_does_not_say_that_a_session_does_not_exist(place):
+    fresh = place.another()
+    for ask in (fresh.pattern, lambda name: fresh.select(name, "talk", 0.0)):
+        with pytest.raises(NotLoaded):
+            ask("made-over-the-api")
+    place.left.append(fresh)
+    await fresh.start()
+    for ask in (fresh.pattern, lambda name: fresh.select(name, "talk", 0.0)):
+        with pytest.raises(NotFound):
+            ask("made-over-the-api")
 
 
 # -- create --------------------------------------------------------------------------------------

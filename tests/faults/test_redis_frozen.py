@@ -99,10 +99,12 @@ async def test_it_recovers_by_itself_and_says_so_once(server, redis_store):
             for end in await asyncio.gather(*calls, return_exceptions=True)
         )
         assert not await told
+        assert "does not answer" in redis_store.trouble
         server.thaw()
         await answered(lambda: redis_store.prune(0.0))
     assert await redis_store.assignment("s", "r1") == assigned("r1")
     assert [line["event"] for line in lines] == ["store lost", "store back"]
+    assert redis_store.trouble == ""
 
 
 async def test_a_full_queue_refuses_at_once(server):

@@ -11,6 +11,7 @@ import pytest
 
 from sidecar.core.feedback import FeedbackEvent, Kind
 from sidecar.core.rollout import Assignment, Outcome, Turn
+from sidecar.store._cures import cure
 from sidecar.store._file import _let_go
 from sidecar.store.base import StoreError
 from sidecar.store.sqlite import PRUNE_STEP, SqliteStore
@@ -82,6 +83,21 @@ async def test_a_place_where_no_file_can_be_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot open"):
         await SqliteStore(tmp_path / "file" / "store.db").open()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("SQLITE_IOERR_SHMSIZE", "free some space"),  # what a full disk is called at the start
+        ("SQLITE_READONLY_DIRECTORY", "must be able to write"),
+        ("SQLITE_BUSY_RECOVERY", "something else holds it"),
+        ("SQLITE_IOERR_READ", "see to the disk"),
+    ],
+)
+def test_a_failure_is_told_with_its_cure(name, words):
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorname = name
+    assert words in cure(error)
 
 
 async def test_only_the_owner_may_read_what_users_wrote(store, path):

@@ -8,6 +8,7 @@ from support.api import KEY, call, refusal
 from support.whole import SESSIONS, whole, whole_settings
 
 from sidecar.api import keys
+from sidecar.api.middleware import DemoKeys
 from sidecar.core import tokens
 from sidecar.store.memory import MemoryStore
 
@@ -61,11 +62,21 @@ async def test_a_demo_key_that_was_altered_is_none(ours):
 
 
 async def test_a_demo_key_ends():
-    recognise = await keys.demo_keys(MemoryStore(), clock=lambda: 1000.0)
-    ends_later = tokens.mint(recognise.secret, 1001, bytes(16))
-    ended = tokens.mint(recognise.secret, 1000, bytes(16))
-    assert [recognise.admit(key) for key in (ends_later, ended)] == [True, False]
-    assert repr(recognise.secret) not in repr(recognise)
+    known = DemoKeys(lambda: 1000.0)
+    await keys.recognise(known, MemoryStore())
+    ends_later = tokens.mint(known.secret, 1001, bytes(16))
+    ended = tokens.mint(known.secret, 1000, bytes(16))
+    assert [known.admit(key) for key in (ends_later, ended)] == [True, False]
+    assert repr(known.secret) not in repr(known)
+
+
+async def test_a_demo_key_that_cannot_be_judged_yet_is_neither_taken_nor_refused(ours):
+    key = (await call(ours, "POST", DEMO)).json["api_key"]
+    ours.sidecar.demo_keys.secret = None  # as while the store is away
+    waits = await call(ours, "GET", "/api/files", X_API_Key=key)
+    assert (waits.status, waits.headers["retry-after"]) == (503, "1")
+    assert (await call(ours, "GET", "/api/files", X_API_Key=KEY)).status == 200
+    assert (await call(ours, "GET", "/api/files", X_API_Key="another")).status == 401
 
 
 async def test_a_demo_key_lives_as_long_as_was_asked(ours):

@@ -20,7 +20,7 @@ def application(loop: Loop, settings: Settings | None = None) -> web.Application
             loop.reporter.dead_letters,
             settings,
             loop.metrics,
-            durable=loop.store.durable,
+            durable=lambda: loop.store.durable,
             clock=loop.clock,
         )
     )

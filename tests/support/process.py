@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -93,12 +93,16 @@ class Nursery:
                 text=True,
                 env=environment(folder, {}),
             )
+        self._answer()  # it has imported everything: from now on, what takes time is the sidecar
 
     def ask(self, request: Mapping[str, Any]) -> Any:
         assert self._parent.stdin is not None
-        assert self._parent.stdout is not None
         self._parent.stdin.write(json.dumps(request) + "\n")
         self._parent.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> Any:
+        assert self._parent.stdout is not None
         return json.loads(self._parent.stdout.readline())
 
     def close(self) -> None:
@@ -119,23 +123,35 @@ def nursery(folder: Path) -> Iterator[Nursery]:
         made.close()
 
 
+async def spawn(
+    folder: Path,
+    settings: Mapping[str, Any],
+    parent: Nursery | None = None,
+    *,
+    within: Sequence[str] = (),
+) -> Process:
+    """`python -m sidecar serve` with these settings, which has only just begun. `within`: a command
+    that runs the one that follows its own words."""
+    env = environment(folder, settings)
+    log = folder / f"sidecar-{time.monotonic()}.log"
+    if parent is not None:
+        answer = await asyncio.to_thread(parent.ask, {"log": str(log), "env": env})
+        return Process(answer["pid"], "", log, 0.0, nursery=parent)
+    with log.open("ab") as out:
+        command = [*within, sys.executable, "-W", "error", "-m", "sidecar", "serve"]
+        child = subprocess.Popen(  # noqa: ASYNC220 - it returns at once
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, cwd=folder
+        )
+    return Process(child.pid, "", log, 0.0, child=child)
+
+
 async def start(
     folder: Path, settings: Mapping[str, Any], parent: Nursery | None = None
 ) -> Process:
-    """`python -m sidecar serve` with these settings, once it listens."""
-    env = environment(folder, settings)
+    """The same, once it listens."""
     began = time.monotonic()
-    log = folder / f"sidecar-{began}.log"
-    if parent is not None:
-        answer = await asyncio.to_thread(parent.ask, {"log": str(log), "env": env})
-        process = Process(answer["pid"], "", log, 0.0, nursery=parent)
-    else:
-        with log.open("ab") as out:
-            command = [sys.executable, "-W", "error", "-m", "sidecar", "serve"]
-            child = subprocess.Popen(  # noqa: ASYNC220 - it returns at once
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, cwd=folder
-            )
-        process = Process(child.pid, "", log, 0.0, child=child)
+    process = await spawn(folder, settings, parent)
+    log = process.log
     async with asyncio.timeout(START_SECONDS):
         while not (found := _URL.search(process.said if log.exists() else "")):
             assert _alive(process), f"it did not start: {process.said}"
@@ -187,6 +203,8 @@ def _fork(log: str, env: Mapping[str, str]) -> int:
 def _nurse() -> None:
     import_module("sidecar.app")  # what takes long
     import_module("sidecar.commands.serve")
+    import_module("sidecar.store.redis.store")
+    _say({})
     for line in sys.stdin:
         request = json.loads(line)
         if "wait" in request:
@@ -194,8 +212,12 @@ def _nurse() -> None:
             answer = {"code": os.waitstatus_to_exitcode(status)}
         else:
             answer = {"pid": _fork(request["log"], request["env"])}
-        sys.stdout.write(json.dumps(answer) + "\n")
-        sys.stdout.flush()
+        _say(answer)
+
+
+def _say(answer: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ _KEYS = (
         _ENV_KEYS,
         "list_env_keys",
         "Always refused: uploaded keys are never handed back",
-        DETAIL.replies(None, 404),
+        DETAIL.replies(None, 404, 503),
     ),
     Operation(
         "GET",

@@ -39,14 +39,14 @@ def _system(algorithm: str, path: str, dialect: Dialect) -> tuple[Operation, ...
             one + "/state",
             f"get_{algorithm}_state",
             f"The session's status, with its candidates by id ({algorithm.upper()})",
-            dialect.replies(done("SystemState"), 404),
+            dialect.replies(done("SystemState"), 404, 503),
         ),
         Operation(
             "GET",
             one + "/events",
             f"list_{algorithm}_events",
             f"What happened, oldest first ({algorithm.upper()})",
-            dialect.replies(done("SystemEvents"), 400, 404),
+            dialect.replies(done("SystemEvents"), 400, 404, 503),
             "What happened at once has one number and is never torn apart, so an answer may hold "
             "a few more than `limit`.",
             _EVENTS,
@@ -89,14 +89,14 @@ def _online(algorithm: str, path: str) -> tuple[Operation, ...]:
             one,
             f"get_online_{algorithm}_session",
             f"A {name} session, its candidates and what they earned",
-            DETAIL.replies(done("SessionState"), 404),
+            DETAIL.replies(done("SessionState"), 404, 503),
         ),
         Operation(
             "GET",
             one + "/prompt",
             f"get_online_{algorithm}_prompt_urls",
             f"Where to send a {name} session's calls",
-            DETAIL.replies(done("PromptUrls"), 400, 404),
+            DETAIL.replies(done("PromptUrls"), 400, 404, 503),
             parameters=(CORRELATION,),
         ),
         Operation(
@@ -125,7 +125,7 @@ _CANDIDATES = (
         "/api/v1/systems/{system_id}/candidates",
         "list_candidates",
         "A session's candidates, oldest first",
-        DETAIL.replies(done("CandidatePage"), 400, 404),
+        DETAIL.replies(done("CandidatePage"), 400, 404, 503),
         "Every candidate comes whole, whatever `include` says.",
         (
             limit(50, 500),
@@ -143,7 +143,7 @@ _CANDIDATES = (
         "/api/v1/candidates/{candidate_id}",
         "get_candidate",
         "A candidate with its text and lineage, whichever session it is of",
-        DETAIL.replies(done("ExportedCandidate"), 404)
+        DETAIL.replies(done("ExportedCandidate"), 404, 503)
         | {409: DETAIL.refusal(409, "Several sessions have it.")},
         "Every session has a `baseline`, so for that `system_id` must say which.",
         (query("system_id", "The session.", or_empty(ref("SessionId")), SESSION),),

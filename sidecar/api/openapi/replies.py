@@ -15,7 +15,7 @@ _MEANINGS = {
     413: "The body is larger than is allowed.",
     422: "Well-formed, but not usable; the error names the field.",
     502: "The provider could not be reached, or closed without an answer.",
-    503: "It cannot be stored now; the same call may succeed later.",
+    503: "It cannot be done now; the same call may succeed later.",
     504: "The provider did not answer in time.",
 }
 

@@ -36,6 +36,7 @@ class RedisFeedback(RedisServer):
                 *(repr(park_until), self._kept + round(parked), *values),
             )
         )
+        await self._link.look_again()  # what is acknowledged says whether it is kept
         return [_event(*known) if known else None for known in found]
 
     async def waiting_feedback(self, limit: int, after: str = "") -> list[FeedbackEvent]:

@@ -1,6 +1,7 @@
 """What a server says about itself: whether it answers, and how it keeps what it is told."""
 
 import contextlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,11 @@ async def is_cluster(client: Redis) -> bool:
     return any(facts.get("cluster_enabled") for facts in await _info(client, "cluster"))
 
 
+async def is_durable(client: Client) -> bool:
+    """Whether all who keep data write it to their files."""
+    return _durable(await _info(client, "persistence"))
+
+
 async def look(client: Client) -> Health:
     """Ask all who keep data. Raises what redis-py raises when one of them does not answer, or does
     so without being able to keep anything yet."""
@@ -39,10 +45,14 @@ async def look(client: Client) -> Health:
         raise ReadOnlyError("it is a copy of another server, and takes no writes")
     memory = await _info(client, "memory")
     return Health(
-        durable=bool(nodes) and all(node.get("aof_enabled") for node in nodes),
+        durable=_durable(nodes),
         fsync=await _fsync(client),
         evicts=any(node.get("maxmemory_policy", "noeviction") != "noeviction" for node in memory),
     )
+
+
+def _durable(nodes: Sequence[Mapping[str, Any]]) -> bool:
+    return bool(nodes) and all(node.get("aof_enabled") for node in nodes)
 
 
 async def _info(client: Client, section: str) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ so a server that came back costs no failed call.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -28,7 +29,7 @@ from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import TimeoutError as Late
 
 from sidecar.store.base import StoreError
-from sidecar.store.redis.health import Client, Health, is_cluster, look
+from sidecar.store.redis.health import Client, Health, is_cluster, is_durable, look
 from sidecar.store.redis.scripts import Command, with_text
 
 T = TypeVar("T")
@@ -61,6 +62,8 @@ def address(url: str) -> str:
 
 def _reason(error: Exception) -> str:
     """Why there is no connection; a foreign error about the address itself may quote a password."""
+    if isinstance(error, Late | TimeoutError):
+        return "no answer in time"
     told = str(error) if isinstance(error, RedisError | OSError) else ""
     return told or type(error).__name__
 
@@ -78,6 +81,8 @@ class Link:
         self.health = Health()
         self.up = asyncio.Event()
         """Set while the server answers."""
+        self.trouble = ""
+        """Why it does not; empty while it does."""
         self._url = url
         self._client: Client | None = None
         self._turns = asyncio.Semaphore(AT_ONCE)
@@ -147,6 +152,17 @@ class Link:
 
         return await self._bounded(run)
 
+    async def look_again(self) -> None:
+        """Ask whether the server still keeps what it is told: it may have been started anew with
+        other settings, or been told others. What it does not say, it does not promise."""
+        try:
+            async with self._turn():
+                durable = await self._bounded(is_durable)
+        except StoreError:
+            self.health = replace(self.health, durable=False)
+            return
+        self._learn(replace(self.health, durable=durable))
+
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         try:
@@ -178,6 +194,7 @@ class Link:
     def _lost(self, error: Exception) -> None:
         if self.up.is_set() and self._client is not None:
             self.up.clear()
+            self.trouble = f"The store does not answer at {self.address}: {_reason(error)}"
             _log.warning("store lost", server=self.address, error=type(error).__name__)
             self._probe = asyncio.create_task(self._until_back(self._client))
 
@@ -192,6 +209,7 @@ class Link:
                 continue
             except REFUSED as error:  # it answers
                 _log.warning("store's server is odd", error=type(error).__name__)
+            self.trouble = ""
             self.up.set()
         _log.info("store back", server=self.address)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
-from sidecar.store.base import StoreError
+from sidecar.store.base import StoreUnusable
 from sidecar.store.redis.keys import Keys
 from sidecar.store.redis.link import Link
 from sidecar.store.redis.recorder import Recorder
@@ -47,8 +47,14 @@ class RedisServer:
         """Whether the server's append-only file is on."""
         return self._link.health.durable
 
+    @property
+    def trouble(self) -> str:
+        """Why it does not answer, since it is known."""
+        return self._link.trouble
+
     async def open(self) -> None:
-        """Make ready. Raises `StoreError`, also when a newer sidecar has been at the data."""
+        """Make ready. Raises `StoreError`; `StoreUnusable` when a newer sidecar has been at the
+        data."""
         await self._link.open()
         try:
             await self._check_schema()
@@ -82,7 +88,7 @@ class RedisServer:
         await self.ask("SET", self._keys.schema, SCHEMA, "NX")
         found = int(await self.ask("GET", self._keys.schema))
         if found > SCHEMA:
-            raise StoreError(
+            raise StoreUnusable(
                 f"The store at {self._link.address} has schema version {found}, this sidecar knows "
                 f"only {SCHEMA}: run the newer sidecar that wrote it"
             )
