@@ -44,7 +44,8 @@ def _events(reading: Reading, source: str) -> list[FeedbackEvent]:
     """The events as they would be stored; raises `InvalidFeedback` as the route would."""
     if not reading.events:
         return []
-    return parse(list(reading.events), source=source, received_at=0.0, new_id=lambda: _NEW)
+    body = reading.events[0] if len(reading.events) == 1 else list(reading.events)
+    return parse(body, source=source, received_at=0.0, new_id=lambda: _NEW)
 
 
 def _given(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -102,14 +103,19 @@ def _show(out: TextIO, reading: Reading, events: Sequence[FeedbackEvent]) -> Non
     for event in events:
         for name in ("comment", "correction"):
             if getattr(event, name):
-                out.write(f"{name}: {' '.join(getattr(event, name).split())}\n")
+                out.write(f"{name}: {_plain(getattr(event, name))}\n")
     out.writelines(f"ignored: {reason}\n" for reason in reading.ignored)
     if reading.reply is not None:
-        body = reading.reply.body.decode()
+        body = _plain(reading.reply.body.decode())
         out.write(f"answers: {reading.reply.status} {reading.reply.content_type} {body}".rstrip())
         out.write("\n")
     if not events and not reading.ignored and reading.reply is None:
         out.write("nothing\n")
+
+
+def _plain(text: str) -> str:
+    """A stranger's text on one line, without what a terminal would obey."""
+    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def _row(event: FeedbackEvent) -> tuple[str, ...]:

@@ -43,13 +43,13 @@ def check(options: Options) -> list[OptionProblem]:
     `subject`, of which `id_path`, `id_kind` and `event_prefix` must be there."""
     required = ["id_path", "id_kind", "event_prefix"]
     problems = check_options(options, {**RULES, "score": _score}, required)
-    if not problems and not any(name in options for name in _SAYS):
-        problems.append(OptionProblem("score", f"is missing: give one of {', '.join(_SAYS)}"))
+    if problems:
+        return problems
+    if not any(name in options for name in (*_SAYS, "retracts")):
+        return [OptionProblem("score", f"is missing: give one of {', '.join(_SAYS)}")]
     if "retracts" in options and "retract" not in options:
-        problems.append(
-            OptionProblem("retract", "is missing: it says which events are retractions")
-        )
-    return problems
+        return [OptionProblem("retract", "is missing: it says which events are retractions")]
+    return []
 
 
 def read(webhook: Webhook, options: Options) -> Reading:

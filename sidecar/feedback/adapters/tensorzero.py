@@ -36,12 +36,11 @@ _OURS = "https://www.tensorzero.com/docs/gateway/api-reference/feedback"
 def check(options: Options) -> list[OptionProblem]:
     """`metrics`: the metrics that count, each with its scale; and those of `subject`."""
     rules = {**subject.SUBJECT_RULES, "metrics": metrics.metrics}
-    reserved = [
+    return check_options(options, rules) or [
         OptionProblem(f"metrics.{name}", "is TensorZero's own; leave it out")
         for name in RESERVED
-        if isinstance(options.get("metrics"), Mapping) and name in options["metrics"]
+        if name in options.get("metrics", {})
     ]
-    return check_options(options, rules) + reserved
 
 
 def read(webhook: Webhook, options: Options) -> Reading:

@@ -47,7 +47,7 @@ def read(webhook: Webhook, options: Options) -> Reading:
     held = _rating(body) if kind else {"score": body.get("rating"), "comment": body.get("comment")}
     said: dict[str, Any] = texts(held, comment="comment")
     value = _value(held.get("score"))
-    if value in _UNRATED:
+    if isinstance(value, str) and value in _UNRATED:
         return Reading(ignored=(f"{value}: nothing was rated yet",))
     if value is not None:
         said |= metrics.said(options.get("rating", RATING), value, "rating")
