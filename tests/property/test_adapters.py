@@ -1,13 +1,12 @@
 """Adapters read what strangers send: nothing but `InvalidFeedback` comes out, and no event that the
 payload did not hold."""
 
-import copy
 import json
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.adapter_laws import obeyed
+from support.adapter_laws import changed, obeyed, places
 from support.webhooks import SAMPLES, form
 
 from sidecar.feedback.adapters.base import Webhook
@@ -34,29 +33,6 @@ HEADERS = st.dictionaries(
          "application/cloudevents+json", "application/cloudevents-batch+json", "x" * 300]
     ),
 )  # fmt: skip
-
-
-def places(value, at=()):
-    """Every place in a JSON value, from the outside in."""
-    yield at
-    if isinstance(value, dict | list):
-        for key, one in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from places(one, (*at, key))
-
-
-def changed(value, at, new):
-    """The value with something else at a place; `...` takes it away."""
-    if not at:
-        return None if new is ... else new
-    value = copy.deepcopy(value)
-    node = value
-    for key in at[:-1]:
-        node = node[key]
-    if new is ...:
-        del node[at[-1]]
-    else:
-        node[at[-1]] = new
-    return value
 
 
 @st.composite

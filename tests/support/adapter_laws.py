@@ -1,5 +1,6 @@
 """What every adapter keeps to, whatever it is sent: for the property tests and the fuzz program."""
 
+import copy
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -70,3 +71,26 @@ def _leaves(value: Any) -> Iterator[str]:
             waiting += one
         else:
             yield one if isinstance(one, str) else str(one)
+
+
+def places(value, at=()):
+    """Every place in a JSON value, from the outside in."""
+    yield at
+    if isinstance(value, dict | list):
+        for key, one in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from places(one, (*at, key))
+
+
+def changed(value, at, new):
+    """The value with something else at a place; `...` takes it away."""
+    if not at:
+        return None if new is ... else new
+    value = copy.deepcopy(value)
+    node = value
+    for key in at[:-1]:
+        node = node[key]
+    if new is ...:
+        del node[at[-1]]
+    else:
+        node[at[-1]] = new
+    return value
