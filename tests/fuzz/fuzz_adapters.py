@@ -34,20 +34,20 @@ def one_input(data: bytes) -> None:
 def mutated(body, choice):
     """The body with up to four places changed."""
     for _ in range(choice.ConsumeIntInRange(1, 4)):
-        body = changed(body, choice.PickValueInList(list(places(body))), leaf(choice))
+        where = choice.PickValueInList(list(places(body)))
+        body = changed(body, where, leaf(choice) if choice.ConsumeIntInRange(0, 5) else ...)
     return body
 
 
 def leaf(choice):
-    kinds = (
+    kinds = [
         lambda: choice.PickValueInList([None, True, False, [], {}, [[]], {"": 0}, [{}, None]]),
         lambda: choice.ConsumeInt(20),
         choice.ConsumeRegularFloat,
         lambda: [choice.ConsumeUnicode(4), leaf(choice)],
         lambda: {choice.ConsumeUnicode(4): leaf(choice)},
         lambda: choice.ConsumeUnicode(40),
-        lambda: ...,
-    )
+    ]
     return choice.PickValueInList(kinds)()
 
 

@@ -1,5 +1,6 @@
 """What every adapter keeps to, whatever it is sent: for the property tests and the fuzz program."""
 
+import contextlib
 import copy
 import re
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ def obeyed(kind: str, webhook: Webhook, options: Any) -> Reading | None:
 
 
 def _holds(event: Any, held: str, options: Any) -> None:
-    """Every text of the event stood in the payload, and so did its number."""
+    """Every text of the event stood in the payload, and so did the number of a rating."""
     if "event_id" in event:
         assert _ID.fullmatch(event["event_id"])
     for name in ("actor", "comment"):
@@ -42,10 +43,22 @@ def _holds(event: Any, held: str, options: Any) -> None:
         own = str(event.get(name) or "").removeprefix(options.get("id_prefix", ""))
         own = own.removeprefix(options.get("message_prefix", "slack:"))
         assert own in held or all(part in held for part in own.split(":")), (name, event)
-    if isinstance(event.get("correction"), str):
-        words = event["correction"]
-        whole = "\0".join(_leaves(orjson.loads(words))) if words[:1] in "{[" and words else words
-        assert all(part in held for part in re.split(r"[\0\n]", whole)), event
+    for words in filter(None, [event.get("correction")]):
+        assert words in held or all(part in held for part in _parts(words)), event
+
+    if "rating" in event:
+        assert float(event["rating"]["value"]) in _numbers(held), event
+
+
+def _numbers(held: str) -> Iterator[float]:
+    for text in held.split("\0"):
+        with contextlib.suppress(ValueError):
+            yield float(text)
+
+
+def _parts(words: str) -> Iterator[str]:
+    """Of a correction that was put together: texts on lines, or an object written as JSON."""
+    return _leaves(orjson.loads(words) if words[0] in "{[" else words.split("\n"))
 
 
 def _texts(webhook: Webhook) -> Iterator[str]:

@@ -97,10 +97,14 @@ def digest(value: Any) -> str:
     return hashlib.sha256(_written(value)).hexdigest()[:32]
 
 
-def as_text(value: Any) -> str:
-    """A correction as text: as it is, or as JSON when the product holds an object. Raises
-    `InvalidFeedback`."""
-    return value if isinstance(value, str) else _written(value).decode()
+def as_text(value: Any, name: str) -> str:
+    """A correction as text: as it is, or as JSON when the product holds an object or an array.
+    Raises `InvalidFeedback` for a bare number, true or false, which corrects nothing."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, dict | list):
+        raise InvalidFeedback(f"{name} must be text or an object", param=name)
+    return _written(value).decode()
 
 
 def as_json(value: Any) -> bytes:

@@ -74,7 +74,7 @@ def _value(item: Mapping[str, Any], declared: Mapping[str, Any], key: str) -> di
 def _words(item: Mapping[str, Any]) -> dict[str, str]:
     words = texts(item, comment="comment")
     if item.get("correction"):
-        words["correction"] = as_text(item["correction"])
+        words["correction"] = as_text(item["correction"], "correction")
     return words
 
 

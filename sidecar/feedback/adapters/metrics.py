@@ -100,7 +100,7 @@ def undeclared(name: Any, declared: Mapping[str, Metric]) -> str:
 
 
 def _words(field: str, value: Any, name: str) -> dict[str, Any]:
-    words = as_text(value) if field == "correction" else text_of(value, name)
+    words = as_text(value, name) if field == "correction" else text_of(value, name)
     if not words:
         raise InvalidFeedback(f"{name} has no text", param=name)
     return {field: words}

@@ -87,4 +87,4 @@ def _plain(value: Any) -> Any:
         return value
     blocks = [block.get("text") if isinstance(block, dict) else None for block in value]
     texts = [block for block in blocks if isinstance(block, str)]
-    return "\n".join(texts) if texts and len(texts) == len(blocks) else as_text(value)
+    return "\n".join(texts) if texts and len(texts) == len(blocks) else as_text(value, "value")

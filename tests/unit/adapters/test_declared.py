@@ -43,6 +43,14 @@ def test_without_an_event_to_take_back_all_of_the_actors_are():
     assert read("declared", MANY, options).events[1]["retract"] is True
 
 
+@pytest.mark.parametrize(
+    ("given", "counted"), [(1, True), (1.0, True), (True, False), ("1", False)]
+)
+def test_a_condition_does_not_take_true_for_one(given, counted):
+    options = {**HELP_SCOUT_OPTIONS, "where": {"path": "@.open", "equals": 1}}
+    assert bool(read("declared", {**HELP_SCOUT, "open": given}, options).events) is counted
+
+
 def test_a_correction_may_be_an_object():
     options = {
         "id_path": "$.id",

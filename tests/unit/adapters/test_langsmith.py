@@ -49,6 +49,12 @@ def test_a_correction_is_kept_as_text_or_as_json():
     assert event["correction"] == "Yes."
 
 
+@pytest.mark.parametrize("correction", [True, 1, -0.5])
+def test_a_correction_is_text_or_an_object(correction):
+    with pytest.raises(InvalidFeedback, match="correction must be text or an object"):
+        read("langsmith", feedback(correction=correction), HELPFUL)
+
+
 def test_an_update_is_a_new_event():
     first = read("langsmith", LANGSMITH, HELPFUL).events[0]["event_id"]
     later = feedback(score=0, modified_at="2026-10-03T00:00:00")

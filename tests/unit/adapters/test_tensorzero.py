@@ -75,8 +75,8 @@ def test_a_dry_run_and_other_metrics_are_ignored():
 
 
 @pytest.mark.parametrize(
-    "fields", [{"value": 2}, {"value": "true"}, {"value": None}, {"inference_id": None},
-               {"episode_id": NIL}, {"metric_name": 3}]
+    "fields", [{"value": 0.5}, {"value": 2}, {"value": "true"}, {"value": None},
+               {"inference_id": None}, {"episode_id": NIL}, {"metric_name": 3}]
 )  # fmt: skip
 def test_what_tensorzero_would_refuse_is_refused(fields):
     with pytest.raises(InvalidFeedback):

@@ -78,7 +78,7 @@ def test_what_rates_nothing_is_ignored(body):
     assert reading.ignored
 
 
-@pytest.mark.parametrize("score", ["splendid", 1, True])
+@pytest.mark.parametrize("score", ["splendid", 1, True, ["good"], {}])
 def test_another_scale_is_refused(score):
     with pytest.raises(InvalidFeedback):
         read("zendesk", event(score=score))
