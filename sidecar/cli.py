@@ -21,6 +21,7 @@ _COMMANDS = {
     "demo": "sidecar.commands.demo",
     "sessions": "sidecar.commands.sessions",
     "jobs": "sidecar.commands.jobs",
+    "feedback": "sidecar.commands.feedback",
     "tunnel": "sidecar.commands.tunnel",
 }
 _STEERING = {
@@ -86,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     _check(commands.add_parser("check", help="show the effective settings, or all that is wrong"))
     _sessions(commands.add_parser("sessions", help="look at and steer a running sidecar"))
     _jobs(commands.add_parser("jobs", help="look at and steer offline jobs and evals"))
+    _feedback(commands.add_parser("feedback", help="see what a webhook would become"))
     _tunnel(commands.add_parser("tunnel", help="a public address for a server on this machine"))
     commands.add_parser("version", help="print the version")
     return parser
@@ -176,6 +178,21 @@ def _jobs(parser: argparse.ArgumentParser) -> None:
 def _job(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
     parser.add_argument("job", metavar="JOB")
     return parser
+
+
+def _feedback(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    tried = actions.add_parser("try", help="read one payload; nothing is sent or stored")
+    flag = tried.add_argument
+    flag("file", metavar="FILE", help="the body as it would come; - reads standard input")
+    flag("--source", required=True, metavar="SOURCE", help="a kind of source, such as slack")
+    options = tried.add_mutually_exclusive_group()
+    options.add_argument("--options", metavar="FILE", help="the source's options, TOML")
+    options.add_argument(
+        "--option", action="append", metavar="K=V", help="one option: id_kind=rollout_id"
+    )
+    flag("--header", action="append", metavar="'K: V'", help="a header of the request")
+    _json(tried)
 
 
 def _tunnel(parser: argparse.ArgumentParser) -> None:
