@@ -25,6 +25,7 @@ from sidecar.api import (
     sessions,
     system_gepa,
     system_mipro,
+    webhooks,
 )
 from sidecar.api import feedback as feedback_api
 from sidecar.api import gateway as gateway_api
@@ -42,6 +43,7 @@ from sidecar.core.job import JobKind
 from sidecar.engine.propose import Reflection
 from sidecar.feedback.attribute import Attributor
 from sidecar.feedback.intake import Intake
+from sidecar.feedback.sources import configured
 from sidecar.gateway.gateway import Gateway
 from sidecar.gateway.reachability import Reachability
 from sidecar.gateway.referred import Referred
@@ -269,6 +271,11 @@ class Sidecar:
                 self.settings,
                 self.metrics,
                 durable=self.store.durable,
+            )
+        )
+        app.add_routes(
+            webhooks.routes(
+                configured(self.settings), self.intake, self.metrics, durable=self.store.durable
             )
         )
         app.add_routes(keys.routes(self.store, self.settings))
