@@ -66,7 +66,7 @@ def _kind(at: str, source: SourceSettings) -> Iterator[Complaint]:
     if source.kind not in ADAPTERS:
         known = ", ".join(sorted(ADAPTERS))
         guess = did_you_mean(source.kind, ADAPTERS)
-        yield Complaint(f"{at}.kind", f"there is no {source.kind!r}{guess}; needs one of {known}")
+        yield Complaint(f"{at}.kind", f"is not one that there is{guess}; needs one of {known}")
         return
     for problem in ADAPTERS[source.kind].check(source.options):
         name = f"{at}.options.{problem.option}".rstrip(".")
@@ -78,7 +78,7 @@ def _signature(at: str, source: SourceSettings, may_be_open: bool) -> Iterator[C
     scheme = SCHEMES.get(source.signature)
     if scheme is None:
         what = (
-            f"there is no {source.signature!r}{did_you_mean(source.signature, SCHEMES)}"
+            f"is not one that there is{did_you_mean(source.signature, SCHEMES)}"
             if source.signature
             else "is missing"
         )
