@@ -11,7 +11,7 @@ from base64 import b64encode
 
 import pytest
 from support.gateway import Answer
-from support.webhooks import ORACLES
+from support.signing import ORACLES
 from support.whole import whole, whole_settings
 from yarl import URL
 

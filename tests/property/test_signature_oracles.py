@@ -6,7 +6,7 @@ from random import Random
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from support.webhooks import NOW, ORACLES, accepts, verifier
+from support.signing import NOW, ORACLES, accepts, verifier
 
 SECRETS = st.binary(min_size=32, max_size=32)
 IDS = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)

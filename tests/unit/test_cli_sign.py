@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.webhooks import accepts, verifier, whpk, whsk
+from support.signing import accepts, verifier, whpk, whsk
 from support.whole import whole, whole_settings
 
 from sidecar.cli import main

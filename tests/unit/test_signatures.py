@@ -3,7 +3,7 @@
 from base64 import b64encode
 
 import pytest
-from support.webhooks import NOW, accepts, delivery, verifier
+from support.signing import NOW, accepts, delivery, verifier
 
 from sidecar.errors import InvalidRequest, InvalidSignature
 from sidecar.feedback.signatures.base import Delivery

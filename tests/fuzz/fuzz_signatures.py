@@ -1,7 +1,6 @@
-"""Fuzzing the verifiers of webhook signatures with atheris, which is guided by coverage.
+"""Coverage-guided fuzzing of the verifiers, by hand, with `atheris` in an environment of its own:
 
-    python -m pip install atheris          # in an environment that has the sidecar's dependencies
-    python -m bench.fuzz.signatures -max_total_time=300
+    PYTHONPATH=. python tests/fuzz/fuzz_signatures.py -max_total_time=300
 
 Each input makes one delivery: a signed one of some scheme, of which some parts are then replaced,
 cut, repeated or changed by a bit; or one with headers of any bytes. Found is an error other than

@@ -4,7 +4,7 @@ a verifier fail instead of refuse."""
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.webhooks import NOW, ORACLES, accepts, delivery, verifier, whpk
+from support.signing import NOW, ORACLES, accepts, delivery, verifier, whpk
 
 from sidecar.errors import InvalidRequest, InvalidSignature
 from sidecar.feedback.signatures.base import Delivery
