@@ -127,7 +127,7 @@ TEXTS = st.text(max_size=30) | st.sampled_from(
 
 
 @pytest.mark.parametrize("signature", [name for name in SCHEMES if name != "none"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     headers=st.dictionaries(st.sampled_from(HEADERS), st.lists(TEXTS, max_size=2), max_size=6),
     body=st.binary(max_size=20),

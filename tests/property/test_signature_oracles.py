@@ -15,8 +15,8 @@ ODD = [
     *("", " ", "v1,", "v1", "v0=", "t=,v1=", "sha256=", "\x00", "é", "\u0663"),
     *("-1", "NaN", "inf", "1e9", "9" * 40, f" {NOW}", f"+{NOW}", f"{NOW}.5", f"0{NOW}"),
 ]
-some = settings(max_examples=15, deadline=None)
-more = settings(max_examples=120, deadline=None)
+some = settings(max_examples=10, deadline=None)
+more = settings(max_examples=60, deadline=None)
 
 
 @pytest.mark.parametrize("name", ORACLES)
