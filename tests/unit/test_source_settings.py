@@ -33,7 +33,7 @@ WRONG = {
     "no signature": ("name = 'd'", "sources.0.signature", "is missing; needs one of standard,"),
     "unknown signature": ("signature = 'standart'", "sources.0.signature", "mean standard?"),
     "unknown kind": ("kind = 'generik'", "sources.0.kind", "did you mean generic?"),
-    "unknown option": ("options = { a = 1 }", "sources.0.options.a", "no options"),
+    "unknown option": ("options = { a = 1 }", "sources.0.options.a", "option"),
     "no secret": ("signature = 'slack'", "sources.0.secrets", "SIDECAR_SOURCES__D__SECRETS_FILE"),
     "not a secret": (
         "signature = 'standard'\nsecrets = ['whsec_?']", "sources.0.secrets.0", "not base64",
