@@ -25,6 +25,7 @@ from sidecar.api import (
     sessions,
     system_gepa,
     system_mipro,
+    webhooks,
 )
 from sidecar.api import feedback as feedback_api
 from sidecar.api import gateway as gateway_api
@@ -43,6 +44,7 @@ from sidecar.core.job import JobKind
 from sidecar.engine.propose import Reflection
 from sidecar.feedback.attribute import Attributor
 from sidecar.feedback.intake import Intake
+from sidecar.feedback.sources import configured
 from sidecar.gateway.gateway import Gateway
 from sidecar.gateway.reachability import Reachability
 from sidecar.gateway.referred import Referred
@@ -302,6 +304,12 @@ class Sidecar:
                 self.intake,
                 self.reporter.dead_letters,
                 settings,
+                self.metrics,
+                durable=lambda: self.store.durable,
+            ),
+            *webhooks.routes(
+                configured(settings),
+                self.intake,
                 self.metrics,
                 durable=lambda: self.store.durable,
             ),

@@ -22,6 +22,7 @@ _COMMANDS = {
     "sessions": "sidecar.commands.sessions",
     "jobs": "sidecar.commands.jobs",
     "feedback": "sidecar.commands.feedback",
+    "sign": "sidecar.commands.sign",
     "tunnel": "sidecar.commands.tunnel",
 }
 _STEERING = {
@@ -88,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     _sessions(commands.add_parser("sessions", help="look at and steer a running sidecar"))
     _jobs(commands.add_parser("jobs", help="look at and steer offline jobs and evals"))
     _feedback(commands.add_parser("feedback", help="see what a webhook would become"))
+    _sign(commands.add_parser("sign", help="make a signed test call to a feedback source"))
     _tunnel(commands.add_parser("tunnel", help="a public address for a server on this machine"))
     commands.add_parser("version", help="print the version")
     return parser
@@ -193,6 +195,20 @@ def _feedback(parser: argparse.ArgumentParser) -> None:
     )
     flag("--header", action="append", metavar="'K: V'", help="a header of the request")
     _json(tried)
+
+
+def _sign(parser: argparse.ArgumentParser) -> None:
+    flag = parser.add_argument
+    flag(
+        "file", metavar="FILE", help="the body, as the product would send it; - for standard input"
+    )
+    flag("--source", metavar="NAME", required=True, help="which of the configured sources")
+    flag("--send", action="store_true", help="send it, and show the answer")
+    flag("--header", action="append", metavar="'NAME: VALUE'", help="one more header")
+    flag("--id", metavar="ID", help="of the delivery, where it has one (default: a new one)")
+    flag("--url", metavar="URL", help="the running sidecar (default: SIDECAR_URL, else settings)")
+    flag("--config", metavar="FILE", help="settings file (default: sidecar.toml)")
+    _json(parser)
 
 
 def _tunnel(parser: argparse.ArgumentParser) -> None:

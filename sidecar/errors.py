@@ -39,6 +39,18 @@ class Unauthorised(SidecarError):
     code = "invalid_api_key"
 
 
+class InvalidSignature(SidecarError):
+    """A webhook that does not show that it comes from its source, or not in time."""
+
+    status = 401
+    code = "invalid_signature"
+
+    def __init__(self, message: str, *, challenge: str = "Signature") -> None:
+        """`challenge` is what the source would have to show, as `WWW-Authenticate` says it."""
+        super().__init__(message)
+        self.challenge = challenge
+
+
 class Forbidden(SidecarError):
     """Well-formed and understood, but the configuration does not allow it."""
 
@@ -65,6 +77,13 @@ class PayloadTooLarge(SidecarError):
 
     status = 413
     code = "payload_too_large"
+
+
+class UnsupportedEncoding(SidecarError):
+    """The body is compressed, and this route takes it as it is only."""
+
+    status = 415
+    code = "unsupported_encoding"
 
 
 class Unavailable(SidecarError):

@@ -112,6 +112,24 @@ class FeedbackSettings(_Section):
     """Deliveries before a reward becomes a dead letter, with the embedded optimiser."""
 
 
+class SourceSettings(_Section):
+    """A product whose webhooks are feedback: they come to `POST /feedback/{name}`."""
+
+    name: str
+    kind: str = "generic"
+    """Which adapter reads them; `generic` is the JSON of `POST /feedback`."""
+    signature: str = ""
+    """How they show where they come from; `none` has to be said in words."""
+    secrets: tuple[SecretStr, ...] = ()
+    """What they are signed with. Several while one is being replaced: any of them will do."""
+    tolerance_seconds: float = Field(300.0, ge=1, le=3600)
+    """How much older or newer than our clock a delivery may be, where it says its time."""
+    header: str = ""
+    """The header with the signature, where it is not the scheme's usual one."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """The adapter's own settings."""
+
+
 class Engine(_Section):
     """The embedded optimiser's defaults; a session's own config wins."""
 
@@ -252,6 +270,7 @@ class Settings(_Section):
     backend: BackendSettings = BackendSettings()
     jobs: JobSettings = JobSettings()
     log: Logging = Logging()
+    sources: tuple[SourceSettings, ...] = ()
     routes: tuple[Route, ...] = ()
     sessions: tuple[SessionSettings, ...] = ()
 

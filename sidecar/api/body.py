@@ -10,7 +10,7 @@ import orjson
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from sidecar.errors import InvalidRequest, PayloadTooLarge
+from sidecar.errors import InvalidRequest, PayloadTooLarge, UnsupportedEncoding
 
 CONFIG_BYTES = 1024 * 1024
 """Most of a request that brings a configuration: its prompt travels with every call."""
@@ -23,6 +23,8 @@ async def read_json(request: web.Request, limit: int, *, empty: Any = ...) -> An
 
     Raises `PayloadTooLarge` and `InvalidRequest`.
     """
+    if _is_encoded(request):
+        raise InvalidRequest("send the body without Content-Encoding")
     body = await _read(request, limit)
     if not body.strip() and empty is not ...:
         return empty
@@ -31,6 +33,14 @@ async def read_json(request: web.Request, limit: int, *, empty: Any = ...) -> An
     except orjson.JSONDecodeError as error:
         hint = "; NaN and Infinity are not JSON" if any(n in body for n in _NOT_JSON) else ""
         raise InvalidRequest(f"the body is not valid JSON: {error}{hint}") from None
+
+
+async def read_bytes(request: web.Request, limit: int) -> bytes:
+    """The body as it came: what was signed. Raises `PayloadTooLarge`, `InvalidRequest` and
+    `UnsupportedEncoding`: what is compressed was signed before or after that, nobody knows."""
+    if _is_encoded(request):
+        raise UnsupportedEncoding("send the body without Content-Encoding")
+    return await _read(request, limit)
 
 
 async def read_object(request: web.Request, limit: int, *, empty: Any = ...) -> dict[str, Any]:
@@ -65,9 +75,12 @@ def as_json(value: Any) -> bytes:
         return json.dumps(value, separators=(",", ":")).encode()
 
 
+def _is_encoded(request: web.Request) -> bool:
+    given = request.headers.getall("Content-Encoding", ["identity"])
+    return any(one.strip().lower() != "identity" for one in given)
+
+
 async def _read(request: web.Request, limit: int) -> bytes:
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise InvalidRequest("send the body without Content-Encoding")
     too_large = PayloadTooLarge(f"the body is larger than {limit} bytes")
     if (request.content_length or 0) > limit:
         raise too_large

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -68,19 +68,13 @@ class _FeedbackApi:
         """202 means stored: each event says whether its rollout was found already."""
         try:
             body = await read_json(request, MAX_BODY)
-            events = parse(body, source=SOURCE, received_at=self._clock(), new_id=_new_id)
+            events = parse(body, source=SOURCE, received_at=self._clock(), new_id=new_event_id)
             accepted = await self._intake.accept(events)
         except SidecarError as error:
             if error.status < 500:  # noqa: PLR2004  theirs, not ours
                 self._metrics.feedback.labels(SOURCE, "rejected").inc()
             raise
-        answer: dict[str, Any] = {
-            "events": [_acknowledgement(one) for one in accepted],
-            "durable": self._durable(),
-        }
-        if not isinstance(body, list):
-            answer |= _acknowledgement(accepted[0])
-        return web.json_response(answer, status=202)
+        return acknowledged(accepted, durable=self._durable(), single=not isinstance(body, list))
 
     async def list_dead(self, request: web.Request) -> web.Response:
         """Rewards that were given up, oldest first."""
@@ -101,16 +95,28 @@ class _FeedbackApi:
         )
 
 
+def acknowledged(accepted: Sequence[Accepted], *, durable: bool, single: bool) -> web.Response:
+    """202 with what became of each event; of a `single` one also at the top."""
+    answer: dict[str, Any] = {
+        "events": [_acknowledgement(one) for one in accepted],
+        "durable": durable,
+    }
+    if single:
+        answer |= _acknowledgement(accepted[0])
+    return web.json_response(answer, status=202)
+
+
+def new_event_id() -> str:
+    """The id of an event that brings none."""
+    return f"fb_{secrets.token_hex(16)}"
+
+
 def _acknowledgement(one: Accepted) -> dict[str, str]:
     return {
         "event_id": one.event_id,
         "feedback_id": one.event_id,
         "status": one.status.value,
     }
-
-
-def _new_id() -> str:
-    return f"fb_{secrets.token_hex(16)}"
 
 
 def _limit(request: web.Request) -> int:

@@ -16,7 +16,7 @@ import structlog
 from aiohttp import web
 
 from sidecar.api.middleware import REQUEST_ID_HEADER, request_id
-from sidecar.errors import SidecarError, Unauthorised, Unavailable
+from sidecar.errors import InvalidSignature, SidecarError, Unauthorised, Unavailable
 from sidecar.gateway.call import ANSWER_HEADERS
 from sidecar.gateway.upstream import RetrySpent
 
@@ -64,6 +64,8 @@ class Problem:
             headers["Retry-After"] = "1"
         elif isinstance(error, Unauthorised):
             headers["WWW-Authenticate"] = "Bearer"
+        elif isinstance(error, InvalidSignature):
+            headers["WWW-Authenticate"] = error.challenge
         return Problem(error.status, error.code, str(error), error.param, headers)
 
     @staticmethod

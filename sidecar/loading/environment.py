@@ -30,6 +30,10 @@ _SERVICE_LINK = re.compile(
 """Kubernetes gives every pod such variables for a Service named `sidecar` or `sidecar-…`."""
 
 
+OF_A_SOURCE = re.compile(r"SIDECAR_SOURCES__([A-Z0-9_]+?)__SECRETS(_FILE)?")
+"""The secrets of one feedback source, beside a file that says the rest of it."""
+
+
 def from_environment(environ: Mapping[str, str]) -> Layer:
     """All that the environment says, and every `SIDECAR_` name that says nothing to us."""
     ours, common = Layer(), Layer()
@@ -61,6 +65,48 @@ def secret_from(environ: Mapping[str, str], variable: str) -> str | None:
     return secret
 
 
+def add_source_secrets(layer: Layer, environ: Mapping[str, str]) -> None:
+    """Give each source of the layer the secrets that the environment has for it: those of
+    `SIDECAR_SOURCES__HELP_DESK__SECRETS`, or of the file in `…_FILE`, go to `help-desk`."""
+    sources = layer.values.get("sources", [])
+    if not isinstance(sources, list):
+        return  # said elsewhere
+    places = {
+        _variable_part(one.get("name")): place
+        for place, one in enumerate(sources)
+        if isinstance(one, dict)
+    }
+    for variable in sorted(environ):
+        match = OF_A_SOURCE.fullmatch(variable)
+        if match is None or not environ[variable]:
+            continue
+        if match[1] not in places:
+            words = "belongs to no source; they are named in [[sources]] of the file"
+            layer.problems.append(Problem(variable, words, "environment"))
+            continue
+        _put_secrets(layer, places[match[1]], environ, variable)
+
+
+def _variable_part(name: object) -> str:
+    return str(name).upper().replace("-", "_")
+
+
+def _put_secrets(layer: Layer, place: int, environ: Mapping[str, str], variable: str) -> None:
+    name = f"sources.{place}.secrets"
+    try:
+        found = secret_from(environ, variable.removesuffix("_FILE")) or ""
+        secrets = as_list(_lines(found))
+    except json.JSONDecodeError as error:
+        layer.problems.append(Problem(name, f"is not valid JSON: {error.msg}", variable))
+    except ValueError as error:
+        layer.problems.append(Problem(name, str(error), "environment"))
+    else:
+        sources = list(layer.values["sources"])
+        sources[place] = {**sources[place], "secrets": secrets}
+        layer.values["sources"] = sources
+        layer.sources[name] = f"environment {variable}"
+
+
 def _read(layer: Layer, environ: Mapping[str, str], variable: str, name: str) -> None:
     source = f"environment {variable}"
     try:
@@ -88,6 +134,7 @@ def _known(variable: str, value: str) -> bool:
         variable in OURS
         or variable in NOT_SETTINGS
         or (plain != variable and OURS.get(plain) in SECRETS)
+        or OF_A_SOURCE.fullmatch(variable) is not None
         or _SERVICE_LINK.fullmatch(variable) is not None
         or (variable.endswith("PORT") and value.startswith(("tcp://", "udp://", "sctp://")))
     )
@@ -97,7 +144,7 @@ def _unknown(variable: str) -> str:
     plain = variable.removesuffix("_FILE")
     if plain in OURS:
         return f"only secrets can come from a file; set {plain} itself"
-    for name in ("ROUTES", "SESSIONS"):
+    for name in ("ROUTES", "SESSIONS", "SOURCES"):
         if variable.startswith(f"{PREFIX}{name}__"):
             return f"a list is set whole: {PREFIX}{name}='[{{…}}]' as JSON, or in the file"
     known = {**OURS, **NOT_SETTINGS, **{f"{v}_FILE": "" for v, n in OURS.items() if n in SECRETS}}

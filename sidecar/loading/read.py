@@ -13,8 +13,9 @@ from typing import Any
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 
-from sidecar.loading.environment import from_environment
-from sidecar.loading.rules import Complaint, doubtful, wrong
+from sidecar.loading.complaint import Complaint
+from sidecar.loading.environment import add_source_secrets, from_environment
+from sidecar.loading.rules import doubtful, wrong
 from sidecar.loading.sources import NAMES, SECRETS, Layer, Problem, from_file, from_flags
 from sidecar.loading.words import expectation
 from sidecar.settings import Settings
@@ -67,6 +68,7 @@ def read(
     """The settings and all about them. `file`, else the one `SIDECAR_CONFIG` names, must exist;
     `sidecar.toml` in the working directory is read if it does. Raises `SettingsError`."""
     layer = from_flags(argv_overrides).over(from_environment(environ)).over(_file(environ, file))
+    add_source_secrets(layer, environ)
     settings, errors = _validate(_tree(layer.values))
     problems = list(layer.problems)
     problems += [_problem(error, layer) for error in errors]

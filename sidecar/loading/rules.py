@@ -9,12 +9,13 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
 from sidecar.core.ids import is_session_id
 from sidecar.engine.algorithms import parse
 from sidecar.errors import InvalidRequest
+from sidecar.loading.complaint import Complaint
+from sidecar.loading.source_rules import doubtful_sources, wrong_sources
 from sidecar.settings import SessionSettings, Settings
 
 _REDIS_OPTIONS = {"db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}
@@ -23,21 +24,13 @@ _PREFIX = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True, slots=True)
-class Complaint:
-    """What is wrong with a setting, and which others it was judged by."""
-
-    name: str
-    message: str
-    judged_by: tuple[str, ...] = ()
-
-
 def wrong(settings: Settings) -> Iterator[Complaint]:
     """Everything for which we do not start."""
     yield from _server(settings)
     yield from _provider(settings)
     yield from _backend(settings)
     yield from _store(settings)
+    yield from wrong_sources(settings, _may_be_open(settings))
     yield from _routes(settings)
     yield from _sessions(settings)
 
@@ -55,6 +48,7 @@ def doubtful(settings: Settings) -> Iterator[Complaint]:
                 "its calls pass through untouched",
             )
     yield from _plain_redis(settings)
+    yield from doubtful_sources(settings)
     key = settings.provider.api_key or settings.engine.proposer_api_key
     if settings.sessions and key is None and not remote:
         yield Complaint(
@@ -105,6 +99,10 @@ def _server(settings: Settings) -> Iterator[Complaint]:
         yield Complaint("server.api_keys", "an empty key; leave it out")
     if server.public_url:
         yield from _url("server.public_url", server.public_url)
+
+
+def _may_be_open(settings: Settings) -> bool:
+    return is_loopback(settings.server.host) or settings.server.allow_open
 
 
 def _provider(settings: Settings) -> Iterator[Complaint]:

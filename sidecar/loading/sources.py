@@ -1,7 +1,7 @@
 """Where settings come from: flags, the environment, a file. Gathers; judges nothing but names.
 
 Each source becomes a layer of dotted names (`server.port`), every value with the words that tell a
-person where it was written. `routes` and `sessions` are lists and come whole.
+person where it was written. `sources`, `routes` and `sessions` are lists and come whole.
 """
 
 import json
@@ -70,7 +70,8 @@ def _names() -> dict[str, str]:
 
 
 NAMES = _names()
-SECRETS = frozenset(name for name, kind in NAMES.items() if "SecretStr" in kind)
+SECRETS = frozenset(name for name, kind in NAMES.items() if "SecretStr" in kind) | {"sources"}
+"""What is never quoted, and may come from a file. Feedback sources hold their secrets."""
 LISTS = frozenset(name for name, kind in NAMES.items() if kind.startswith("tuple["))
 
 

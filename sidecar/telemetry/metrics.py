@@ -80,7 +80,8 @@ class Metrics:
         self.feedback = Counter(
             "sidecar_feedback", "Feedback events.", ["source", "outcome"], registry=registry
         )
-        """outcome: accepted | duplicate | rejected | parked | attributed | expired."""
+        """outcome: accepted | duplicate | rejected | parked | attributed | expired; of webhook
+        sources also unverified | failed | ignored."""
         self.rewards = Counter(
             "sidecar_rewards_reported",
             "Rewards told to sessions.",

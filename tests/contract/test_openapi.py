@@ -22,7 +22,7 @@ from support.threaded import threaded
 from support.whole import whole_settings
 
 from sidecar.api.openapi.document import document
-from sidecar.api.openapi.schemas_common import CANDIDATE, EVAL, JOB, ROLLOUT, SESSION, TRIAL
+from sidecar.api.openapi.schemas_common import CANDIDATE, EVAL, JOB, ROLLOUT, SESSION, SOURCE, TRIAL
 
 AUTH = {"Authorization": "Bearer the-key"}
 REQUESTS = 8
@@ -34,6 +34,7 @@ KNOWN = {
     "CorrelationId": [ROLLOUT, "trace_fewshot", "trace_unknown"],
     "CandidateId": [CANDIDATE, "cand_unknown"],
     "JobId": [JOB, EVAL, "pl_unknown"],
+    "SourceName": [SOURCE, "nobody"],
 }
 """Ids by schema, of which some are there."""
 SAME = ("/api/jobs", "/api/{service}/jobs", "/eval/jobs")
@@ -72,6 +73,8 @@ JUDGED = [
     _judged({"include-operation-id": REWARDING}, "400", lenient=True),
     # Ids that contradict each other, words that are blank.
     _judged({"include-operation-id": "send_feedback"}, "422"),
+    # What the source's adapter cannot read.
+    _judged({"include-operation-id": "receive_webhook"}, "400", "422", lenient=True),
     # Addresses and keys that only look like some; and of several names, the first is enough.
     _judged({"include-operation-id": "create_eval"}, "400", lenient=True),
     # What is only for online jobs, or about events that a client has seen.
@@ -103,7 +106,9 @@ DIFFERENT = [label for label, one in OPERATIONS.items() if not one.path.startswi
 
 def _settings(provider):
     return whole_settings(
-        provider, server={"port": 0, "drain_seconds": 0.1, "api_keys": ["the-key"]}
+        provider,
+        server={"port": 0, "drain_seconds": 0.1, "api_keys": ["the-key"]},
+        sources=({"name": SOURCE, "signature": "none"},),
     )
 
 

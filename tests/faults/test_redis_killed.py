@@ -114,7 +114,7 @@ async def test_what_was_recorded_while_the_server_was_away_is_sent_when_it_is_ba
         await redis_store.sessions()
     told = [redis_store.record_assignment(assigned(f"r{number}")) for number in range(500)]
     assert redis_store.record_turn(turned("t1", "r1"))
-    assert await asyncio.gather(*told) == [False] * 500
+    assert await asyncio.gather(*told) == [None] * 500
     await asyncio.to_thread(server.start)
     await answered(lambda: redis_store.prune(0.0))
     found = await redis_store.recent_assignments("s", 9999)

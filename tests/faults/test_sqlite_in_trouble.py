@@ -115,7 +115,7 @@ async def test_a_full_disk_refuses_writes_and_still_answers_reads(store):
     with pytest.raises(StoreError, match="SQLITE_FULL"):
         await store.add_feedback([big], 2000.0)
     fat = [store.record_assignment(assigned(f"r{n}", "x" * 100_000)) for n in range(3)]
-    assert await asyncio.gather(*fat) == [False] * 3
+    assert await asyncio.gather(*fat) == [None] * 3
     assert await store.waiting_feedback(9) == [event("e1")]
     connection.execute("PRAGMA max_page_count = 1000000")
     assert await store.add_feedback([big], 2000.0) == [None]
@@ -149,7 +149,7 @@ async def test_a_record_that_cannot_be_stored_takes_no_other_with_it(store):
     kept = [store.record_assignment(assigned(f"r{number}")) for number in range(3)]
     lost = store.record_assignment(assigned("r9", candidate=object()))
     store.record_turn(turned("t1"))
-    assert await asyncio.gather(*kept, lost) == [True, True, True, False]
+    assert await asyncio.gather(*kept, lost) == [*(assigned(f"r{n}") for n in range(3)), None]
     await store.prune(0.0)
     assert len(await store.recent_assignments("s", 9)) == 3
     assert await store.turns("s", ["r1"]) == [turned("t1")]
@@ -223,7 +223,12 @@ async def test_callers_who_gave_up_disturb_nobody(store):
     await asyncio.sleep(0)
     calls[1].cancel()
     answers = await asyncio.gather(*futures, *calls, return_exceptions=True)
-    assert [answers[place] for place in (0, 2, 3, 5)] == [True, True, [None], [None]]
+    assert [answers[place] for place in (0, 2, 3, 5)] == [
+        assigned("r0"),
+        assigned("r2"),
+        [None],
+        [None],
+    ]
     assert len(await store.waiting_feedback(9)) == 3
     assert troubles == []
 

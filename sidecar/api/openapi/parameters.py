@@ -8,6 +8,7 @@ from sidecar.api.openapi.schemas_common import (
     JOB,
     ROLLOUT,
     SESSION,
+    SOURCE,
     TRIAL,
 )
 from sidecar.api.scope import ALGORITHMS
@@ -46,6 +47,7 @@ IN_PATHS = {
         Parameter("artifact", "path", "Its name, slashes and all.", text(minLength=1), ARTIFACT),
         Parameter("snapshot_id", "path", "Its name.", text(minLength=1), "1"),
         Parameter("trial", "path", "The trial: a secret of the rollout.", text(minLength=1), TRIAL),
+        Parameter("source", "path", "Its name in the settings.", ref("SourceName"), SOURCE),
         Parameter("file_id", "path", "Any id.", text(minLength=1), "file_1"),
     )
 }

@@ -1,9 +1,9 @@
 """Feedback from users, and what could not be counted of it."""
 
 from sidecar.api.feedback import LISTED, MOST_LISTED
-from sidecar.api.openapi.model import Body, Group, Operation, ref
+from sidecar.api.openapi.model import Body, Group, Key, Operation, Reply, ref
 from sidecar.api.openapi.parameters import limit
-from sidecar.api.openapi.replies import DETAILS, done
+from sidecar.api.openapi.replies import DETAILS, REQUEST_ID, done
 from sidecar.api.openapi.schemas_common import ROLLOUT, SESSION
 
 _OPERATIONS = (
@@ -18,6 +18,27 @@ _OPERATIONS = (
         | {409: DETAILS.refusal(409, "An event of that id came before, with other content.")},
         "Each event says what it is about and what was said.",
         body=Body(ref("Feedback"), {"rollout_id": ROLLOUT, "thumbs": "up", "comment": "Thanks!"}),
+    ),
+    Operation(
+        "POST",
+        "/feedback/{source}",
+        "receive_webhook",
+        "Take the webhook of another product",
+        DETAILS.replies(
+            done("FeedbackAnswer", "Verified, and stored, all of it."),
+            *(400, 404, 413, 415, 422, 503),
+            status=202,
+            keyed=False,
+        )
+        | {
+            200: Reply("Verified; what this product wants to hear.", {"*/*": {}}, REQUEST_ID),
+            401: DETAILS.refusal(401, "The signature is missing, does not fit or is too old."),
+            409: DETAILS.refusal(409, "An event of that id came before, with other content."),
+        },
+        "The source's signature takes the place of a key. What the body holds is the product's "
+        "business; for the kind `generic` it is what `/feedback` takes.",
+        body=Body({}, {"rollout_id": ROLLOUT, "thumbs": "up"}),
+        key=Key.NONE,
     ),
     Operation(
         "GET",

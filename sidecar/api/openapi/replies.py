@@ -13,6 +13,7 @@ _MEANINGS = {
     404: "What is named does not exist.",
     409: "The session is in a state that forbids this.",
     413: "The body is larger than is allowed.",
+    415: "The body is compressed.",
     422: "Well-formed, but not usable; the error names the field.",
     502: "The provider could not be reached, or closed without an answer.",
     503: "It cannot be done now; the same call may succeed later.",

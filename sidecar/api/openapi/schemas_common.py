@@ -8,6 +8,7 @@ CANDIDATE = "baseline"
 JOB = "pl_0123456789abcdef"
 EVAL = "eval-0123456789abcdef"
 ARTIFACT = "traces/seed_1.json"
+SOURCE = "help-desk"
 TRIAL = "trial_0123456789abcdef0123456789abcdef"
 """What the examples talk about."""
 
@@ -16,6 +17,10 @@ _DOTS = {"not": {"enum": [".", ".."]}}
 SCHEMAS: dict[str, Json] = {
     "SessionId": text(
         "1 to 64 of `A-Z a-z 0-9 _ . -`.", pattern=r"^[A-Za-z0-9_.-]{1,64}$", **_DOTS
+    ),
+    "SourceName": text(
+        "1 to 64 of `a-z 0-9 _ -`, not beginning with a sign.",
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$",
     ),
     "CorrelationId": text(
         "The id of one conversation: 1 to 128 of `A-Z a-z 0-9 _ . : -`. A rollout is one "
