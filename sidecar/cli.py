@@ -187,7 +187,8 @@ def _feedback(parser: argparse.ArgumentParser) -> None:
     tried = actions.add_parser("try", help="read one payload; nothing is sent or stored")
     flag = tried.add_argument
     flag("file", metavar="FILE", help="the body as it would come; - reads standard input")
-    flag("--source", required=True, metavar="SOURCE", help="a kind of source, such as slack")
+    flag("--source", required=True, metavar="SOURCE", help="a configured source, or a kind")
+    flag("--config", metavar="FILE", help="settings file (default: sidecar.toml)")
     options = tried.add_mutually_exclusive_group()
     options.add_argument("--options", metavar="FILE", help="the source's options, TOML")
     options.add_argument(

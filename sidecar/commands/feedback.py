@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from sidecar.commands.output import dump, number, table
+from sidecar.commands.settings import settings_of
 from sidecar.core.feedback import FeedbackEvent
 from sidecar.errors import InvalidRequest
 from sidecar.feedback.adapters.base import Reading, Webhook
-from sidecar.feedback.adapters.registry import source_of
+from sidecar.feedback.adapters.registry import ADAPTERS, source_of
 from sidecar.feedback.parse import parse
+from sidecar.loading import SettingsError
 
 _NEW = "(new)"
 """The id of an event whose payload gives none: each delivery mints another."""
@@ -21,7 +23,7 @@ _NEW = "(new)"
 
 def feedback(arguments: argparse.Namespace, out: TextIO) -> int:
     """Carry out `sidecar feedback try`. Raises `InvalidRequest` and `InvalidFeedback`."""
-    kind, options = options_of(arguments.source)
+    kind, options = options_of(arguments)
     options = {**options, **_given(arguments)}
     source = source_of(kind)
     problems = source.check(options)
@@ -35,8 +37,19 @@ def feedback(arguments: argparse.Namespace, out: TextIO) -> int:
     return 0
 
 
-def options_of(name: str) -> tuple[str, Mapping[str, Any]]:
-    """The kind and the options of a source by its name; a kind is a source without options."""
+def options_of(arguments: argparse.Namespace) -> tuple[str, Mapping[str, Any]]:
+    """The kind and the options of a configured source by its name; a kind is a source without
+    options, and needs no settings. Raises `SettingsError`."""
+    name = arguments.source
+    try:
+        sources = settings_of(arguments).settings.sources
+    except SettingsError:
+        if name not in ADAPTERS:
+            raise
+        sources = ()
+    for source in sources:
+        if source.name == name:
+            return source.kind, source.options
     return name, {}
 
 

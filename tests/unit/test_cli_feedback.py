@@ -29,6 +29,26 @@ RATED = {"episode_id": "e1", "metric_name": "rating", "value": 4, "tags": {"user
 SCALE = ("--option", "metrics.rating.min=1", "--option", "metrics.rating.max=5")
 
 
+def test_a_configured_source_is_tried_with_its_own_options(tried, tmp_path):
+    config = tmp_path / "sidecar.toml"
+    config.write_text(
+        """
+        [[sources]]
+        name = "stars"
+        kind = "tensorzero"
+        signature = "bearer"
+        secrets = ["0123456789abcdef0123456789abcdef"]
+        options = { metrics = { rating = { min = 1, max = 5 } } }
+        """
+    )
+    code, out, _ = tried(RATED, "--source", "stars", "--config", str(config))
+    assert code == 0
+    assert "0.750" in out
+    code, _, said = tried(RATED, "--source", "unheard-of", "--config", str(config))
+    assert code == 1
+    assert "unheard-of" in said
+
+
 def test_people_see_what_it_is_about_what_it_says_and_who_said_it(tried):
     code, out, _ = tried(RATED, "--source", "tensorzero", *SCALE)
     assert code == 0
