@@ -49,14 +49,17 @@ async def test_what_is_counted_is_what_was_acknowledged(server, tmp_path, capsys
     config = settings(await provider.start(), server.url)
     with nursery(tmp_path) as parent:
         fleet = Fleet(tmp_path, config, server, parent, chance)
-        await fleet.begin(3)
-        async with aiohttp.ClientSession() as http:
-            crowd = Crowd(http, chance, EVENTS, lambda: fleet.urls)
-            await in_the_storm(crowd, fleet)
-        assert crowd.acknowledged == crowd.sent.keys()
-        store = await opened(server.url)
-        await settled(store, crowd)
-        assert await fleet.end() == [0, 0, 0]
+        try:
+            await fleet.begin(3)
+            async with aiohttp.ClientSession() as http:
+                crowd = Crowd(http, chance, EVENTS, lambda: fleet.urls)
+                await in_the_storm(crowd, fleet)
+            assert crowd.acknowledged == crowd.sent.keys()
+            store = await opened(server.url)
+            await settled(store, crowd)
+            assert await fleet.end() == [0, 0, 0]
+        finally:
+            fleet.abandon()
     await provider.stop()
     await assert_counted(store, crowd)
     await store.close()

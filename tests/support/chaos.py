@@ -2,6 +2,7 @@
 freezes and restarts all of it."""
 
 import asyncio
+import contextlib
 import itertools
 import random
 import signal
@@ -170,12 +171,21 @@ class Fleet:
         await asyncio.sleep(self.chance.choice((0.1, 0.5, 3.0)))
         self.server.thaw()
 
+    def abandon(self) -> None:
+        """Leave nothing behind, however the test has ended."""
+        for process in self.processes:
+            if process is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.signal(signal.SIGKILL)
+
     async def end(self) -> list[int]:
         """Drain all; their exit codes."""
         running = [process for process in self.processes if process is not None]
         for process in running:
             process.signal(signal.SIGTERM)
-        return [await process.ended() for process in running]
+        codes = [await process.ended() for process in running]
+        self.processes = []
+        return codes
 
     async def _started(self) -> Process:
         return await start(self.folder, self.settings, self.parent)
