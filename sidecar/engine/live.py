@@ -60,6 +60,8 @@ class LiveSession:
         self._lock = asyncio.Lock()
         self._thinking: asyncio.Task[None] | None = None
         self._kept = 0
+        self._behind = False
+        """Whether the journal may hold entries that are not folded."""
         self._remember = remember
 
     @property
@@ -76,9 +78,7 @@ class LiveSession:
         if state is not None:
             self.state = state
         self._kept = self.state.seq
-        while page := await self._store.journal(self.session_id, self.state.seq, _PAGE):
-            for entry in page:
-                self.state.apply(entry)
+        await self._catch_up()
         recent = await self._store.recent_assignments(self.session_id, self._remember)
         self.assigner.restore(recent, await self._store.tally(self.session_id))
         self.assigner.tick = max(self.assigner.tick, self.state.tick)
@@ -220,6 +220,9 @@ class LiveSession:
 
     async def _append(self, entries: Sequence[JournalEntry]) -> list[JournalEntry]:
         """Append, fold, swap (the lock is held)."""
+        if self._behind:
+            await self._catch_up()
+            self._swap()
         if not entries:
             return []
         appended = await self._fold(entries)
@@ -231,11 +234,21 @@ class LiveSession:
         return appended
 
     async def _fold(self, entries: Sequence[JournalEntry]) -> list[JournalEntry]:
-        appended = await self._store.append(self.session_id, entries)
+        try:
+            appended = await self._store.append(self.session_id, entries)
+        except StoreError:
+            self._behind = True  # it may have been written, and only the answer was lost
+            raise
         for entry in appended:
             for event in self.state.apply(entry):
                 self._announce(event)
         return appended
+
+    async def _catch_up(self) -> None:
+        while page := await self._store.journal(self.session_id, self.state.seq, _PAGE):
+            for entry in page:
+                self.state.apply(entry)
+        self._behind = False
 
     def _swap(self) -> None:
         """Let new conversations draw from the shares as they are now."""
