@@ -46,7 +46,7 @@ check: $(DEV) ## format, lint, types, layers, dependencies, dead code, foreign a
 		echo "The lines above name a package registry or a path of one machine."; exit 1; \
 	elif test $$? -gt 1; then exit 1; fi
 
-faults: $(DEV) ## what calls go through when backend, Redis or provider break, measured (1 minute)
+faults: $(DEV) ## what calls go through when backend, Redis or provider break, measured (2 minutes)
 	@$(BENCH).faults $(ARGS)
 
 streams: $(DEV) ## 2,000 streams at once through one sidecar: memory and CPU (1 minute)

@@ -81,13 +81,15 @@ def _code(body: bytes | bytearray) -> str:
 
 
 async def many(
-    http: aiohttp.ClientSession, url: str, count: int, *, at_once: bool = False
+    http: aiohttp.ClientSession, url: str, count: int, *, at_once: int = 1
 ) -> list[Seen]:
-    """Calls, every other one streamed."""
-    calls = [call(http, url, streamed=bool(number % 2)) for number in range(count)]
-    if at_once:
-        return list(await asyncio.gather(*calls))
-    return [await one for one in calls]
+    """Calls, every other one streamed, so many at the same time."""
+    seen: list[Seen] = []
+    while len(seen) < count:
+        numbers = range(len(seen), min(len(seen) + at_once, count))
+        batch = [call(http, url, streamed=bool(number % 2)) for number in numbers]
+        seen += await asyncio.gather(*batch)
+    return seen
 
 
 async def feedback(

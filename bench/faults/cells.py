@@ -27,8 +27,8 @@ class Cell:
     fault: str
     plant: Plant
     promise: Promise
-    at_once: bool = False
-    """Whether its calls are made together, for each of them takes long."""
+    at_once: int = 1
+    """How many of its calls are made together, where each of them takes long."""
 
 
 def by_proxy(where: str, fault: Fault) -> Plant:
@@ -94,7 +94,7 @@ _SILENT = Told("504 upstream_timeout", within=READ_TIMEOUT + 1)
 _CUT = Told("200, then cut")
 
 
-def _cell(where: str, name: str, fault: Fault, promise: Promise, *, at_once: bool = False) -> Cell:
+def _cell(where: str, name: str, fault: Fault, promise: Promise, *, at_once: int = 1) -> Cell:
     return Cell(where, name, by_proxy(where, fault), promise, at_once)
 
 
@@ -103,7 +103,7 @@ _BACKEND = (
     _cell(BACKEND, "black hole", Fault(black_hole=True), InBudget(NOTICED)),
     _cell(BACKEND, "half open", Fault(half_open=True), InBudget(NOTICED)),
     _cell(BACKEND, "500", _500, InBudget()),
-    _cell(BACKEND, "slow", Fault(delay=SLOW), WaitedFor(), at_once=True),
+    _cell(BACKEND, "slow", Fault(delay=SLOW), WaitedFor(), at_once=6),
     _cell(BACKEND, "garbage", _GARBAGE, InBudget()),
     _cell(BACKEND, "reset", Fault(reset_after=0), InBudget()),
 )
@@ -120,9 +120,9 @@ _REDIS = (
 )
 _PROVIDER = (
     Cell(PROVIDER, "refuse", refused(PROVIDER), _UNREACHABLE),
-    _cell(PROVIDER, "black hole", Fault(black_hole=True), _SILENT, at_once=True),
+    _cell(PROVIDER, "black hole", Fault(black_hole=True), _SILENT, at_once=6),
     _cell(PROVIDER, "500", _500, Told("500 theirs")),
-    _cell(PROVIDER, "slow", Fault(delay=SLOW), WaitedFor(), at_once=True),
+    _cell(PROVIDER, "slow", Fault(delay=SLOW), WaitedFor(), at_once=6),
     _cell(PROVIDER, "garbage", _GARBAGE, _UNREACHABLE),
     _cell(PROVIDER, "reset", Fault(reset_after=0), _UNREACHABLE),
     _cell(PROVIDER, "cut", Fault(reset_after=300), _CUT),

@@ -34,6 +34,8 @@ FEEDBACK = {
     "half open": Fault(half_open=True),
     "slices": Fault(slice=20),
 }
+KILL = "kill -9"
+"""Four times as likely as each of the others."""
 Action = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -51,8 +53,8 @@ class Chaos:
         """For so long; all is repaired afterwards. `kills`: sidecars die too."""
         end = asyncio.get_running_loop().time() + seconds
         while asyncio.get_running_loop().time() < end:
-            faults = self._faults() | (self._kills() if kills else {})
-            self.now = self._chance.choice(sorted(faults))
+            faults = self._faults() | {KILL: self._killed}
+            self.now = self._chance.choice([*sorted(faults.keys() - {KILL}), *[KILL] * 4 * kills])
             self.happened[self.now] += 1
             await faults[self.now]()
             self.now = ""
@@ -69,9 +71,6 @@ class Chaos:
                     proxies, fault
                 )
         return found
-
-    def _kills(self) -> dict[str, Action]:
-        return {f"kill -9, {number}": self._killed for number in range(4)}  # as often as all that
 
     async def _while(self) -> None:
         await asyncio.sleep(self._chance.uniform(0.5, 2.0))
