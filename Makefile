@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
 RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
+BENCH := PYTHONPATH=.:tests $(BIN)/python -m bench
 UV_VERSION := 0.13.9
 COMPILE := $(BIN)/uv --quiet pip compile pyproject.toml --universal --python-version 3.11 \
 	--generate-hashes --no-header $(if $(UPGRADE),--upgrade)
@@ -16,7 +17,7 @@ COMPILE := $(BIN)/uv --quiet pip compile pyproject.toml --universal --python-ver
 FOREIGN := (p[y]pi|pytho[n]hosted|npm[j]s|crat[e]s|rubyg[e]ms)[.](org|com|io)|(^|[^A-Za-z0-9_.~-])/(work|root|home|Users|tmp/scratch|opt/(pypi|wheels))/
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check lock clean
+.PHONY: help demo run test check faults streams soak lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
@@ -44,6 +45,15 @@ check: $(DEV) ## format, lint, types, layers, dependencies, dead code, foreign a
 	@if git grep --no-index --exclude-standard -nIE '$(FOREIGN)' -- .; then \
 		echo "The lines above name a package registry or a path of one machine."; exit 1; \
 	elif test $$? -gt 1; then exit 1; fi
+
+faults: $(DEV) ## what calls go through when backend, Redis or provider break, measured (2 minutes)
+	@$(BENCH).faults $(ARGS)
+
+streams: $(DEV) ## 2,000 streams at once through one sidecar: memory and CPU (1 minute)
+	@$(BENCH).streams $(ARGS)
+
+soak: $(DEV) ## users under random faults, then the books are checked; ARGS='--seconds 180'
+	@$(BENCH).soak $(ARGS)
 
 lock: | $(BIN)/python ## write the lock files anew; UPGRADE=1 takes newer versions
 	@$(PIP) install uv==$(UV_VERSION)

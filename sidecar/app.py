@@ -67,6 +67,9 @@ from sidecar.telemetry.metrics import Metrics
 
 _PRUNE_EVERY = 3600.0
 _DAY = 86_400.0
+_BACKLOG = 4096
+"""Connections that may wait to be taken. Those that do not fit are tried again by the client's
+system, after a second, three, seven: with the usual 128, a burst of calls waits for that."""
 _CUT_SECONDS = 0.5
 """How long calls that are cut off have to notice."""
 
@@ -256,7 +259,7 @@ class Sidecar:
         )
         await runner.setup()
         stack.push_async_callback(self._drain, runner)
-        site = web.TCPSite(runner, server.host, server.port)
+        site = web.TCPSite(runner, server.host, server.port, backlog=_BACKLOG)
         await site.start()
         host = f"[{server.host}]" if ":" in server.host else server.host
         self.url = f"http://{host}:{runner.addresses[0][1]}"

@@ -93,6 +93,12 @@ class Unavailable(SidecarError):
     code = "unavailable"
 
 
+class TooManyCalls(Unavailable):
+    """As many calls are under way as may be: wait a little, and send it again."""
+
+    code = "too_many_calls"
+
+
 class UpstreamUnreachable(SidecarError):
     """The provider could not be reached, or closed without an answer."""
 

@@ -61,7 +61,8 @@ class Provider(_Section):
     connect_timeout: float = Field(5.0, gt=0)
     read_timeout: float = Field(600.0, gt=0)
     """Longest silence of the provider, seconds."""
-    max_connections: int = Field(1000, ge=1)
+    max_connections: int = Field(4000, ge=1)
+    """Most calls under way at once; further ones are refused with 503."""
     keepalive: float = Field(15.0, ge=0)
     """Seconds an idle connection is kept; below the provider's own."""
 

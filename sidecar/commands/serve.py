@@ -5,6 +5,7 @@ import asyncio
 import sys
 from typing import TextIO
 
+from sidecar.commands.limits import allow_open_files
 from sidecar.commands.settings import settings_of
 from sidecar.loading import Loaded
 from sidecar.telemetry import logs
@@ -16,6 +17,7 @@ def serve(arguments: argparse.Namespace, out: TextIO) -> int:
     loaded = settings_of(arguments)
     logs.configure(loaded.settings.log.level, loaded.settings.log.format)
     sys.stderr.writelines(f"sidecar: warning: {warning}\n" for warning in loaded.warnings)
+    allow_open_files(loaded.settings.provider.max_connections)
     return 0 if asyncio.run(_run(loaded, out)) else 1
 
 

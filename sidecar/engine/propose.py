@@ -1,5 +1,6 @@
 """Asking the reflection model: the only network call the engine makes."""
 
+import asyncio
 from typing import Any
 
 import openai
@@ -38,7 +39,8 @@ class Reflection:
         if proposer.max_tokens is not None:
             options["max_completion_tokens"] = proposer.max_tokens
         try:
-            answer = await self._client(proposer).chat.completions.create(
+            client = await self._client(proposer)
+            answer = await client.chat.completions.create(
                 model=proposer.model or self._model,
                 messages=[{"role": "user", "content": prompt}],
                 **options,
@@ -50,23 +52,28 @@ class Reflection:
             raise EmptyAnswer("the answer was empty")
         return text
 
-    def _client(self, proposer: Proposer) -> openai.AsyncOpenAI:
+    async def _client(self, proposer: Proposer) -> openai.AsyncOpenAI:
         own = not proposer.base_url or proposer.base_url == self._base_url
         base_url = self._base_url if own else proposer.base_url
         key = proposer.api_key or (self._api_key if own else "")
-        client = self._clients.get((base_url, key))
-        if client is None:
-            client = openai.AsyncOpenAI(
-                base_url=base_url, api_key=key or "none", timeout=self._timeout, max_retries=2
-            )
-            self._clients[base_url, key] = client
-        return client
+        if (base_url, key) not in self._clients:
+            client = await asyncio.to_thread(_made, base_url, key or "none", self._timeout)
+            self._clients.setdefault((base_url, key), client)
+        return self._clients[base_url, key]
 
     async def close(self) -> None:
         """Let go of the connections."""
         for client in self._clients.values():
             await client.close()
         self._clients.clear()
+
+
+def _made(base_url: str, key: str, timeout: float) -> openai.AsyncOpenAI:
+    """A client. Takes a good part of a second (certificates, and what it imports when it is first
+    used), for which no call may wait: run it in a thread."""
+    client = openai.AsyncOpenAI(base_url=base_url, api_key=key, timeout=timeout, max_retries=2)
+    _ = client.chat.completions
+    return client
 
 
 def _why(error: openai.OpenAIError) -> str:

@@ -9,6 +9,9 @@ request was then not answered and (almost certainly) not seen, so it is sent onc
 connection, provided that not one byte of an answer came and the body can be sent again. For
 idempotent methods aiohttp does that itself. Anything else is the caller's decision; when the retry
 is spent too, the answer asks SDKs not to multiply it by their own.
+
+A call that finds all connections in use is refused. To wait for a free one could take as long as
+somebody else's answer does, and the caller would not know why.
 """
 
 import io
@@ -21,7 +24,7 @@ from aiohttp import hdrs
 from yarl import URL
 
 from sidecar.core.headers import Headers
-from sidecar.errors import SidecarError, UpstreamTimeout, UpstreamUnreachable
+from sidecar.errors import SidecarError, TooManyCalls, UpstreamTimeout, UpstreamUnreachable
 from sidecar.settings import Provider
 
 Body = bytes | AsyncIterator[bytes] | None
@@ -90,7 +93,7 @@ class Upstream:
 
     async def send(self, request: Outgoing) -> aiohttp.ClientResponse:
         """The provider's answer, its body still unread. Raises `UpstreamUnreachable` (a
-        `RetrySpent` when that was the second try) or `UpstreamTimeout`."""
+        `RetrySpent` when that was the second try), `UpstreamTimeout` or `TooManyCalls`."""
         assert self._session is not None
         assert self._fresh is not None
         trace = SimpleNamespace(reused=False)
@@ -124,7 +127,10 @@ class Upstream:
     def _open(self, *, keep: bool) -> aiohttp.ClientSession:
         settings = self._settings
         tracing = aiohttp.TraceConfig()
-        tracing.on_connection_reuseconn.append(_mark_reused)
+        if keep:
+            tracing.on_connection_reuseconn.append(_mark_reused)
+        if self._budget is None:
+            tracing.on_connection_queued_start.append(_refuse)
         limit = settings.max_connections
         connector = (
             aiohttp.TCPConnector(limit=limit, keepalive_timeout=settings.keepalive)
@@ -150,7 +156,7 @@ class Upstream:
             ),
             max_line_size=_HEADER_BYTES,
             max_field_size=_HEADER_BYTES,
-            trace_configs=[tracing] if keep else [],
+            trace_configs=[tracing],
         )
 
 
@@ -160,6 +166,14 @@ async def _mark_reused(
     _params: aiohttp.TraceConnectionReuseconnParams,
 ) -> None:
     context.trace_request_ctx.reused = True
+
+
+async def _refuse(
+    _session: aiohttp.ClientSession,
+    _context: SimpleNamespace,
+    _params: aiohttp.TraceConnectionQueuedStartParams,
+) -> None:
+    raise TooManyCalls("All connections to the provider are in use: send it again a little later.")
 
 
 def _may_retry(request: Outgoing, error: Exception, *, was_reused: bool) -> bool:

@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable
 
 import pytest
+from support.fault_proxy import NONE, Fault, FaultProxy
 from support.feedback_loop import until
 from support.redis_faults import answered, opened
 from support.stores import assigned, entry, event, turned
@@ -120,6 +121,22 @@ async def test_what_was_recorded_while_the_server_was_away_is_sent_when_it_is_ba
     found = await redis_store.recent_assignments("s", 9999)
     assert [one.rollout_id for one in found[:-1]] == [f"r{n}" for n in reversed(range(500))]
     assert await redis_store.turns("s", ["r1"]) == [turned("t1", "r1")]
+
+
+async def test_what_was_recorded_while_something_else_answered_is_sent_when_the_server_is_back(
+    server,
+):
+    async with FaultProxy(server.url) as between:
+        store = await opened(between.url)
+        between.fault = Fault(instead=b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        told = [store.record_assignment(assigned(f"r{number}")) for number in range(3)]
+        assert await asyncio.gather(*told) == [False] * 3
+        with pytest.raises(StoreError):
+            await store.sessions()
+        between.fault = NONE
+        await answered(lambda: store.prune(0.0))
+        assert len(await store.recent_assignments("s", 9)) == 3
+        await store.close()
 
 
 async def test_scripts_that_a_new_server_does_not_know_are_taught_to_it(server, redis_store):

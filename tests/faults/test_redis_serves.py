@@ -1,12 +1,16 @@
 """The whole sidecar on a Redis server: it serves, counts, comes back after a restart, and while the
 server is frozen calls go on (P3, P11, P21)."""
 
+import asyncio
 import time
 
 import pytest
+from support.fault_proxy import NONE, Fault, FaultProxy
 from support.provider import FakeProvider
-from support.redis_faults import BUDGET_MS, SLACK_SECONDS, answered
+from support.redis_faults import BUDGET_MS, SLACK_SECONDS, answered, opened
 from support.whole import whole, whole_settings
+
+from sidecar.settings import StoreSettings
 
 THUMB = {"correlation_id": "talk-1", "thumbs": "up", "event_id": "e1"}
 
@@ -53,3 +57,32 @@ async def test_calls_go_on_while_the_server_is_frozen_and_feedback_after_it(sett
         (event,) = await ours.feedback(THUMB)
         assert event["status"] == "attributed"
         await ours.reached(reward_count=1)
+
+
+async def test_a_reward_is_counted_although_the_answer_to_its_writing_was_lost(settings, server):
+    async with FaultProxy(server.url) as between:
+        store = {"kind": "redis", "url": between.url}
+        async with whole(settings.model_copy(update={"store": StoreSettings(**store)})) as ours:
+            for talk in ("talk-1", "talk-2"):
+                await ours.say(talk)
+            await ours.feedback(THUMB)
+            await ours.reached(reward_count=1)
+            append = ours.sidecar.store.append
+
+            async def unheard(*entries, **options):
+                ours.sidecar.store.append = append
+                between.fault = Fault(half_open=True)
+                return await append(*entries, **options)
+
+            ours.sidecar.store.append = unheard
+            await ours.feedback({"correlation_id": "talk-2", "thumbs": "up"})
+            direct = await opened(server.url)
+            async with asyncio.timeout(10):
+                while len(await direct.journal("shop", 0, 9)) < 2:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            await between.refuse()
+            between.fault = NONE
+            await between.listen()
+            await ours.reached(reward_count=2)
+            assert len(await direct.journal("shop", 0, 9)) == 2
+            await direct.close()

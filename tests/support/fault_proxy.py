@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 _RESET = struct.pack("ii", 1, 0)
 _PIECE = 64 * 1024
+_LINGER = 1.0
+"""Seconds that a duplicate has to be dealt with once its client has gone."""
 
 
 @dataclass(frozen=True)
@@ -29,27 +31,34 @@ class Fault:
     slice: int = 0
     """Bytes in a piece of an answer; 0 for as they came."""
     black_hole: bool = False
-    """Connections are taken, and everything that is sent disappears."""
+    """Connections are taken, and everything that is sent disappears, the end of the server too."""
     half_open: bool = False
-    """What is sent arrives, and no answer ever comes back."""
+    """What is sent arrives; no answer ever comes back, nor the news that the server has gone."""
     reset_after: int | None = None
     """Bytes of answers, since the fault was set, after which the connection is reset; 0: with the
     first."""
     instead: bytes | None = None
     """What answers everything; nothing is passed on."""
     duplicate: bool = False
-    """Each piece of an answer comes twice."""
+    """What is sent arrives twice, the second time over a connection of its own at the same time;
+    the answers to that are nobody's."""
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing at all comes back."""
+        return self.black_hole or self.half_open
 
 
 NONE = Fault()
 
 
 class FaultProxy:
-    """Between a client and the server at `target`, a URL or `host:port`."""
+    """Between a client and the server at `target`: a URL, `host:port`, or Redis's `unix://…`."""
 
     def __init__(self, target: str) -> None:
         self.target(target)
-        self.fault = NONE
+        self._fault = NONE
+        self._changed = asyncio.Event()
         self.connections = 0
         self.port = 0
         self._server: asyncio.Server | None = None
@@ -63,14 +72,24 @@ class FaultProxy:
         await self.refuse()
 
     @property
+    def fault(self) -> Fault:
+        """What happens to connections now."""
+        return self._fault
+
+    @fault.setter
+    def fault(self, fault: Fault) -> None:
+        self._fault = fault
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    @property
     def url(self) -> str:
-        return f"{self._scheme}://127.0.0.1:{self.port}"
+        scheme = "redis" if self._to.scheme == "unix" else self._to.scheme
+        return f"{scheme}://127.0.0.1:{self.port}"
 
     def target(self, url: str) -> None:
         """Where new connections go."""
-        parts = urlsplit(url if "//" in url else f"//{url}")
-        self._to = parts.hostname, parts.port
-        self._scheme = parts.scheme
+        self._to = urlsplit(url if "//" in url else f"//{url}")
 
     async def listen(self) -> None:
         """Take connections, at the same port as before."""
@@ -111,7 +130,13 @@ class FaultProxy:
     async def _between(
         self, client_in: asyncio.StreamReader, client_out: asyncio.StreamWriter
     ) -> None:
-        server_in, server_out = await asyncio.open_connection(*self._to)
+        try:
+            server_in, server_out = await self._connect()
+        except OSError:
+            if not self.fault.is_silent:
+                raise
+            await self._swallow(client_in)
+            return
         pumps = [
             asyncio.create_task(self._requests(client_in, server_out, client_out)),
             asyncio.create_task(self._answers(server_in, client_out)),
@@ -124,27 +149,66 @@ class FaultProxy:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
 
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._to.scheme == "unix":
+            return await asyncio.open_unix_connection(self._to.path)
+        return await asyncio.open_connection(self._to.hostname, self._to.port)
+
+    async def _swallow(self, client_in: asyncio.StreamReader) -> None:
+        """Let a client believe that somebody is there, until it leaves or the fault is over."""
+        reading = asyncio.create_task(_drained(client_in))
+        over = asyncio.create_task(self._heard())
+        try:
+            await asyncio.wait({reading, over}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            reading.cancel()
+            over.cancel()
+
+    async def _heard(self) -> None:
+        """Wait until something can come back."""
+        while self.fault.is_silent:
+            await self._changed.wait()
+
     async def _requests(
         self,
         client_in: asyncio.StreamReader,
         server_out: asyncio.StreamWriter,
         client_out: asyncio.StreamWriter,
     ) -> None:
-        while data := await client_in.read(_PIECE):
-            if self.fault.instead is not None:
-                client_out.write(self.fault.instead)
-                await client_out.drain()
-                return
-            if not self.fault.black_hole:
+        async with contextlib.AsyncExitStack() as stack:
+            second: asyncio.StreamWriter | None = None
+            while data := await client_in.read(_PIECE):
+                if self.fault.instead is not None:
+                    client_out.write(self.fault.instead)
+                    await client_out.drain()
+                    return
+                if self.fault.black_hole:
+                    continue
+                if self.fault.duplicate:
+                    second = second or await stack.enter_async_context(self._second())
+                    second.write(data)
                 server_out.write(data)
                 await server_out.drain()
+
+    @contextlib.asynccontextmanager
+    async def _second(self) -> AsyncIterator[asyncio.StreamWriter]:
+        """Another connection to the server. It outlives the block by a moment, for what was sent on
+        it should be dealt with."""
+        answers, requests = await self._connect()
+        task = asyncio.create_task(_drained(answers))
+        self._open[task] = requests
+        task.add_done_callback(lambda task: self._open.pop(task).transport.abort())
+        try:
+            yield requests
+        finally:
+            asyncio.get_running_loop().call_later(_LINGER, task.cancel)
 
     async def _answers(
         self, server_in: asyncio.StreamReader, client_out: asyncio.StreamWriter
     ) -> None:
         sent, counted = 0, self.fault
         while data := await server_in.read(_PIECE):
-            if self.fault.black_hole or self.fault.half_open:
+            if self.fault.is_silent:
                 continue
             for piece in _sliced(data, self.fault.slice):
                 fault = self.fault
@@ -156,9 +220,17 @@ class FaultProxy:
                     await client_out.drain()
                     _reset(client_out)
                     return
-                client_out.write(piece * (2 if fault.duplicate else 1))
+                client_out.write(piece)
                 await client_out.drain()
                 sent += len(piece)
+        await self._heard()
+
+
+async def _drained(reader: asyncio.StreamReader) -> None:
+    """Read to the end, whatever it says."""
+    with contextlib.suppress(OSError):
+        while await reader.read(_PIECE):
+            pass
 
 
 def _sliced(data: bytes, size: int) -> Iterator[bytes]:

@@ -65,7 +65,7 @@ _CID = query("cid", "The rollout's correlation, where the path names none.", ref
 def _replies(*refused: int, keyed: bool = True) -> dict[int | str, Reply]:
     replies = {
         200: Reply("The provider's answer.", _ANSWER, _SYSTEMS),
-        **MODEL.replies(None, 502, 504, *refused, keyed=keyed),
+        **MODEL.replies(None, 502, 503, 504, *refused, keyed=keyed),
     }
     return replies | {"default": Reply("Whatever else the provider answered.")}
 

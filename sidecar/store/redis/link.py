@@ -20,6 +20,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
     ClusterDownError,
+    InvalidResponse,
     NoScriptError,
     ReadOnlyError,
     RedisClusterException,
@@ -44,9 +45,10 @@ _CONNECTIONS = 4 * AT_ONCE
 """A bound that turns keep far away from."""
 _IDLE_SECONDS = 15
 """A connection idle for longer is tried with a PING before it is used."""
-SILENT = (Lost, Late, ClusterDownError, ReadOnlyError, OSError)
+SILENT = (Lost, Late, ClusterDownError, ReadOnlyError, InvalidResponse, OSError)
 """No answer, or one that says no more than that: a server that still loads its files, or is only a
-copy since a fail-over. The standard library's timeout is an `OSError`."""
+copy since a fail-over; something else in its place. The standard library's timeout is an `OSError`.
+"""
 REFUSED = (RedisError, RedisClusterException, ValueError)
 """What the server, or the client's encoder, says about a command that cannot be done."""
 
