@@ -105,6 +105,11 @@ class Runs:
         """What is to be cancelled to let go of all jobs without ending them."""
         return {run.task for run in self._here.values() if run.task is not None}
 
+    @property
+    def going(self) -> int:
+        """How many jobs take a place."""
+        return sum(run.going for run in self._here.values())
+
     async def follow(self, job_id: str) -> None:
         """Do at once what a journal says that was written to. Raises `StoreError`."""
         try:
@@ -141,7 +146,7 @@ class Runs:
 
     @property
     def _has_room(self) -> bool:
-        return sum(run.going for run in self._here.values()) < self.at_once
+        return self.going < self.at_once
 
     async def _take_one(self, record: JobRecord) -> None:
         state = await self._register.state(record.job_id)
