@@ -97,7 +97,7 @@ class Runs:
         self._store = register.store
         self._here: dict[str, _Run] = {}
         self._over: set[str] = set()
-        """Jobs that are known to have ended."""
+        """Jobs that are not looked at any more: they have ended."""
         self._stirred = asyncio.Event()
 
     @property
@@ -172,6 +172,10 @@ class Runs:
             await self._play(run)
         except Deposed:
             log.info("job let go: it is run elsewhere or has ended", job_id=run.record.job_id)
+        except Exception:
+            # Its journal cannot be read or written, and could not be in a second either.
+            log.exception("job left alone", job_id=run.record.job_id)
+            self._over.add(run.record.job_id)
         finally:
             keeper.cancel()
             try:
