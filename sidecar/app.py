@@ -54,7 +54,8 @@ from sidecar.jobs.keys import proposer_key
 from sidecar.jobs.prices import Prices
 from sidecar.jobs.run_eval import EvalRunner
 from sidecar.jobs.run_policy import PolicyRunner
-from sidecar.jobs.supervisor import Runner, Supervisor
+from sidecar.jobs.runs import Runner
+from sidecar.jobs.supervisor import Supervisor
 from sidecar.jobs.trials import Trials
 from sidecar.rewards.reporter import Reporter
 from sidecar.settings import FeedbackSettings, Settings
@@ -226,7 +227,7 @@ class Sidecar:
         )
         runners: dict[JobKind, Runner] = {
             JobKind.POLICY: policy,
-            JobKind.EVAL: EvalRunner(self.store, evaluators),
+            JobKind.EVAL: EvalRunner(evaluators),
         }
         return Supervisor(self.store, runners, time.time, self.metrics, at_once=settings.at_once)
 

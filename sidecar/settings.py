@@ -160,10 +160,10 @@ class JobSettings(_Section):
     """Offline jobs."""
 
     at_once: int = Field(8, ge=1)
-    """How many run at the same time; further ones wait for their turn."""
+    """How many run here at the same time; further ones wait for their turn."""
     interceptor_url: str = ""
-    """Base of the URLs at which task apps reach us. Empty: `server.public_url`, else where we
-    listen."""
+    """Base of the URLs at which task apps reach us, and none of the other sidecars on the same
+    store. Empty: `server.public_url`, else where we listen."""
     rollout_seconds: float = Field(600.0, gt=0)
     """How long a rollout of a policy job may take; an eval says so itself."""
     prices: Annotated[dict[str, tuple[float, float]], WrapValidator(_table)] = Field(

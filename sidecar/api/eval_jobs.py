@@ -72,7 +72,7 @@ class _EvalJobs:
 
     async def traces(self, request: web.Request) -> web.StreamResponse:
         """What happened in each rollout, as a ZIP of JSON files."""
-        record = self._api.record(request)
+        record = await self._api.record(request)
         with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
             await self._zip(record.job_id, file)
             response = web.StreamResponse(

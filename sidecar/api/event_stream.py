@@ -83,25 +83,31 @@ class EventStreams:
         with self._jobs.watching(record.job_id) as news:
             self._open.add(news)
             try:
+                quiet = self._until_heartbeat()
                 while not self._closing:
                     news.clear()
                     state = await self._jobs.state(record.job_id)
                     page = await self._jobs.events(record.job_id, seen, PAGE)
                     if page:
                         await self._write(response, b"".join(_framed(record, e) for e in page))
-                        seen = page[-1].seq
+                        seen, quiet = page[-1].seq, self._until_heartbeat()
                     elif state.status.final:
                         await self._write(response, _DONE)
                         return
-                    elif not self._closing and not await self._told(news):
+                    elif not self._closing and not await self._told(news, quiet):
                         await self._write(response, _HEARTBEAT)
+                        quiet = self._until_heartbeat()
             finally:
                 self._open.discard(news)
 
-    async def _told(self, news: asyncio.Event) -> bool:
-        """Whether something happened before it is time for a sign of life."""
+    def _until_heartbeat(self) -> float:
+        """When it is time for a sign of life, by the loop's clock, after something was written."""
+        return asyncio.get_running_loop().time() + self._heartbeat
+
+    async def _told(self, news: asyncio.Event, until: float) -> bool:
+        """Whether something may have happened before that time."""
         try:
-            async with asyncio.timeout(self._heartbeat):
+            async with asyncio.timeout_at(until):
                 return await news.wait()
         except TimeoutError:
             return False

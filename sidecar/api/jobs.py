@@ -59,7 +59,7 @@ class JobApi:
     async def listed(self, request: web.Request) -> web.Response:
         """The newest jobs in short, newest first (ours; not published)."""
         limit = whole_number(request, "limit", _LISTED, least=1, most=_MOST_LISTED)
-        records = [record for record in self.jobs.records() if record.kind in self._kinds]
+        records = [record for record in await self.jobs.records() if record.kind in self._kinds]
         found = []
         for record in records[::-1][:limit]:
             state = await self.jobs.state(record.job_id)
@@ -68,7 +68,7 @@ class JobApi:
 
     async def status(self, request: web.Request) -> web.Response:
         """How the job stands."""
-        return answered(await self.view(self.record(request)))
+        return answered(await self.view(await self.record(request)))
 
     async def view(self, record: JobRecord) -> dict[str, Any]:
         """The status of a job."""
@@ -80,7 +80,7 @@ class JobApi:
     async def results(self, request: web.Request) -> web.Response:
         """What came of the job so far: a policy job's status with its configuration and the best
         reward of each generation, or an eval's seeds."""
-        record = self.record(request)
+        record = await self.record(request)
         if record.kind is JobKind.EVAL:
             events = await self._all(record, SEED)
             return answered(eval_results(record, await self.jobs.state(record.job_id), events))
@@ -90,7 +90,7 @@ class JobApi:
 
     async def events(self, request: web.Request) -> web.Response:
         """What happened after `since_seq`, oldest first."""
-        record = self.record(request)
+        record = await self.record(request)
         since = seq = since_seq(request)
         limit = whole_number(request, "limit", _EVENTS, least=1, most=_MOST_EVENTS)
         parts: list[bytes] = []
@@ -104,23 +104,23 @@ class JobApi:
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """The same, as it happens."""
-        return await self._streams.serve(request, self.record(request), since_seq(request))
+        return await self._streams.serve(request, await self.record(request), since_seq(request))
 
     async def metrics(self, request: web.Request) -> web.Response:
         """The newest measurements, oldest first."""
-        record = self.record(request)
+        record = await self.record(request)
         limit = whole_number(request, "limit", _LISTED, least=1, most=_MOST_LISTED)
         return answered({"points": points(record, await self._all(record, *MEASURED))[-limit:]})
 
     async def workflow(self, request: web.Request) -> web.Response:
         """Where the job stands, for who asks the workflow."""
-        record = self.record(request)
+        record = await self.record(request)
         state = await self.jobs.state(record.job_id)
         return answered(workflow_view(record, state, _word(record, state)))
 
     async def artifacts(self, request: web.Request) -> web.Response:
         """The files that the job left behind."""
-        kept = await self.files.artifacts(self.record(request).job_id)
+        kept = await self.files.artifacts((await self.record(request)).job_id)
         return answered({"artifacts": [{"name": name, "size_bytes": size} for name, size in kept]})
 
     async def artifact(self, request: web.Request) -> web.Response:
@@ -150,10 +150,10 @@ class JobApi:
         state = await self.jobs.resume(record.job_id, reason)
         return answered(steered(record.job_id, _word(record, state)))
 
-    def record(self, request: web.Request) -> JobRecord:
+    async def record(self, request: web.Request) -> JobRecord:
         """Of the job that the path names. Raises `NotFound`, which says where to ask for a job of
         another kind."""
-        record = self.jobs.record(request.match_info["job_id"])
+        record = await self.jobs.record(request.match_info["job_id"])
         if record.kind not in self._kinds:
             raise NotFound(
                 f"job {record.job_id!r} is not of this kind: ask for it at "
@@ -163,7 +163,7 @@ class JobApi:
         return record
 
     async def _steered(self, request: web.Request) -> tuple[JobRecord, str]:
-        record = self.record(request)
+        record = await self.record(request)
         body = await read_object(request, self._limit, empty={})
         return record, text_of(body, "reason") or ""
 
@@ -177,7 +177,7 @@ class JobApi:
         return found
 
     async def _file(self, request: web.Request, name: str) -> web.Response:
-        record = self.record(request)
+        record = await self.record(request)
         content = await self.files.artifact(record.job_id, name)
         if content is None:
             raise NotFound(f"job {record.job_id!r} left no file {name!r}", param="name")

@@ -58,7 +58,7 @@ def job_routes(
 
     def keyed(handler: Handler, if_online: Handler | None = None) -> Handler:
         async def chosen(request: web.Request) -> web.StreamResponse:
-            unknown = api.jobs.find(request.match_info["job_id"]) is None
+            unknown = await api.jobs.find(request.match_info["job_id"]) is None
             return await (if_online if if_online and unknown else handler)(request)
 
         return guarded(chosen, settings)

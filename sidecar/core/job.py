@@ -48,6 +48,7 @@ _TURNS = {
 """The ends of event types that change a job's status."""
 
 
+_QUEUED = "job.queued"
 _PROGRESS = "progress"
 
 
@@ -76,7 +77,7 @@ class JobRecord:
     @property
     def telling(self) -> list[str]:
         """The types whose newest events make its `JobState`."""
-        return self.types(*_TURNS, _PROGRESS)
+        return self.types(*_TURNS, _QUEUED, _PROGRESS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,17 @@ class JobState:
     """The data of the event that completed it."""
     progress: Mapping[str, Any] = field(default_factory=dict)
     """The data of the newest `….progress` event."""
+    queued: bool = False
+    """Whether it may begin; one that is submitted without `auto_start` may not."""
+    since: int = 0
+    """The number of the event that its status comes from."""
     seq: int = 0
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it is to be run."""
+        waits = self.status is JobStatus.PENDING and self.queued
+        return waits or self.status is JobStatus.RUNNING
 
     def apply(self, event: JobEvent) -> None:
         """Take an event in; events that are in already change nothing."""
@@ -115,10 +126,12 @@ class JobState:
         self.seq = event.seq
         if event.type.endswith("." + _PROGRESS):
             self.progress = event.data
+        if event.type.endswith("." + _QUEUED):
+            self.queued = True
         status = next((s for end, s in _TURNS.items() if event.type.endswith("." + end)), None)
         if status is None or self.status.final:
             return
-        self.status = status
+        self.status, self.since = status, event.seq
         if status is JobStatus.RUNNING and self.started_at is None:
             self.started_at = event.at
         if status.final:

@@ -13,9 +13,11 @@ from sidecar.core.job import JobEvent, JobRecord
 from sidecar.core.prompt import Demo
 from sidecar.store.base import Jobs
 
+_PAGE = 1000
+
 
 class JobCancelled(Exception):
-    """Raised inside a job that was cancelled; the supervisor ends it."""
+    """Raised inside a job that has been ended, or is to be run here no more."""
 
 
 class JobFailed(Exception):
@@ -25,7 +27,9 @@ class JobFailed(Exception):
 class Control:
     """Cancelling and pausing, as the job sees them."""
 
-    def __init__(self) -> None:
+    def __init__(self, ours: Callable[[], bool] = lambda: True) -> None:
+        """`ours` says whether the job is still to be run here."""
+        self._ours = ours
         self._cancelled = False
         self._going = asyncio.Event()
         self._going.set()
@@ -53,55 +57,87 @@ class Control:
         """Pass while the job may go on; wait while it is paused. Raises `JobCancelled`. To be
         passed before every effect that costs something."""
         await self._going.wait()
-        if self._cancelled:
+        if self._cancelled or not self._ours():
             raise JobCancelled
 
 
 class JobLog:
     """The journal of one job: what is added is stored before it counts, and a key that is known
-    is not added again but found."""
+    is not added again but found. Others may write to it, too."""
 
-    def __init__(self, record: JobRecord, store: Jobs, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, record: JobRecord, store: Jobs, clock: Callable[[], float], token: int = 0
+    ) -> None:
+        """`clock` gives Unix seconds; `token` fences what is written."""
         self.record = record
         self._store = store
         self._clock = clock
+        self._token = token
         self._by_key: dict[str, JobEvent] = {}
+        self._seq = 0
+        """All events up to this number are known and told."""
+        self._ahead: dict[int, JobEvent] = {}
+        """Those that are known beyond a gap."""
         self._listeners: list[Callable[[JobEvent], None]] = []
 
-    async def restore(self) -> list[JobEvent]:
-        """Read the journal from the store; all events so far, oldest first."""
-        events: list[JobEvent] = []
-        while page := await self._store.job_events(
-            self.record.job_id, events[-1].seq if events else 0, 1000
-        ):
-            events += page
-        self._by_key = {event.key: event for event in events}
-        return events
+    async def restore(self) -> None:
+        """Read the journal, once nobody with a lower token can add to it. Raises `StoreError`,
+        `Deposed`."""
+        await self._store.append_events(self.record.job_id, [], token=self._token)
+        await self.catch_up()
+
+    async def catch_up(self) -> None:
+        """Read what others have added. Raises `StoreError`."""
+        while page := await self._store.job_events(self.record.job_id, self._seq, _PAGE):
+            for event in page:
+                self._take_in(event)
 
     def known(self, key: str) -> JobEvent | None:
         """The event under this key, if it has happened."""
         return self._by_key.get(key)
 
     async def add(
-        self, what: str, message: str, data: Mapping[str, Any], *, key: str | None = None
+        self,
+        what: str,
+        message: str,
+        data: Mapping[str, Any],
+        *,
+        key: str | None = None,
+        sure: bool = False,
     ) -> JobEvent:
         """Append `{family}.{what}` and return it with its number; the event that has the key
-        already, if one has. Without a key it is always new."""
+        already, if one has. Without a key it is always new. When `sure`, only if nobody has added
+        anything that is not known here. Raises `StoreError`, `Deposed`, and then `JournalMoved`."""
         if key is not None and (old := self._by_key.get(key)) is not None:
             return old
         own = key or f"{what}:{uuid4().hex}"
         event = JobEvent(own, f"{self.record.family}.{what}", message, data, self._clock())
-        appended = await self._store.append_events(self.record.job_id, [event])
-        stored = appended[0] if appended else self._by_key.get(own, event)
-        self._by_key[own] = stored
-        for tell in self._listeners:
-            tell(stored)
-        return stored
+        appended = await self._store.append_events(
+            self.record.job_id, [event], after=self._seq if sure else None, token=self._token
+        )
+        for stored in appended:
+            self._take_in(stored)
+        if not appended or self._ahead:
+            await self.catch_up()
+        return self._by_key[own]
 
-    def listen(self, tell: Callable[[JobEvent], None]) -> Callable[[], None]:
-        """Be told of every new event; returns how to stop that."""
+    async def keep(self, name: str, content: bytes) -> None:
+        """Keep a file of the job, in place of any of that name. Raises `StoreError`, `Deposed`."""
+        await self._store.keep_artifact(self.record.job_id, name, content, token=self._token)
+
+    def listen(self, tell: Callable[[JobEvent], None]) -> None:
+        """Be told of every event, in order."""
         self._listeners.append(tell)
-        return lambda: self._listeners.remove(tell)
+
+    def _take_in(self, event: JobEvent) -> None:
+        if event.seq <= self._seq:
+            return
+        self._by_key.setdefault(event.key, event)
+        self._ahead[event.seq] = event
+        while (told := self._ahead.pop(self._seq + 1, None)) is not None:
+            self._seq += 1
+            for tell in self._listeners:
+                tell(told)
 
 
 @dataclass(frozen=True, slots=True)

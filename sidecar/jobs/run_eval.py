@@ -12,7 +12,6 @@ from sidecar.jobs.base import Control, JobFailed, JobLog, Score
 from sidecar.jobs.eval_config import EvalConfig
 from sidecar.jobs.evaluator import Evaluators, Naming
 from sidecar.jobs.trials import Heard
-from sidecar.store.base import Jobs
 
 _NAMING = Naming("seed.completed", "Evaluation")
 _REPORTS = 100
@@ -24,14 +23,13 @@ _TRACE_BYTES = 4 * 1024 * 1024
 class EvalRunner:
     """Runs eval jobs."""
 
-    def __init__(self, store: Jobs, evaluators: Evaluators) -> None:
-        self._store = store
+    def __init__(self, evaluators: Evaluators) -> None:
         self._evaluators = evaluators
 
     async def __call__(self, record: JobRecord, log: JobLog, control: Control) -> dict[str, Any]:
         """Run a job; its summary. Raises `JobFailed` when not one rollout was worth anything."""
         config = EvalConfig.load(record.config)
-        witness = _Witness(log, self._store, len(config.seeds))
+        witness = _Witness(log, len(config.seeds))
         async with self._evaluators.open(
             record, config.spec(), log, control, naming=_NAMING, witness=witness
         ) as evaluator:
@@ -52,9 +50,8 @@ class EvalRunner:
 class _Witness:
     """Keeps the traces of an eval job, and reports its progress."""
 
-    def __init__(self, log: JobLog, store: Jobs, total: int) -> None:
+    def __init__(self, log: JobLog, total: int) -> None:
         self._log = log
-        self._store = store
         self._total = total
         self._every = -(-total // _REPORTS)
         self._count = 0
@@ -64,9 +61,8 @@ class _Witness:
 
     async def ended(self, score: Score, heard: Heard, answer: Mapping[str, Any]) -> None:
         """Keep the trace: a seed that counts has one."""
-        job_id = self._log.record.job_id
-        content = _trace(job_id, score, heard, answer)
-        await self._store.keep_artifact(job_id, f"traces/seed_{score.seed}.json", content)
+        content = _trace(self._log.record.job_id, score, heard, answer)
+        await self._log.keep(f"traces/seed_{score.seed}.json", content)
 
     async def counted(self, score: Score) -> None:
         """Add it up."""

@@ -156,5 +156,8 @@ class Trials:
     def _trial(self, trial_id: str) -> Trial:
         trial = self._open.get(trial_id)
         if trial is None:
-            raise NotFound("this trial is over, or never was: its rollout's result is in")
+            raise NotFound(
+                "this sidecar has no such trial: it is over, or its job runs on another one, whose "
+                "jobs.interceptor_url does not lead there"
+            )
         return trial

@@ -7,6 +7,7 @@ from dataclasses import replace
 from sidecar.core.job import JobEvent, JobRecord
 from sidecar.store import _records, _sql
 from sidecar.store._file import SqliteFile
+from sidecar.store.base import Deposed, JournalMoved
 
 
 class SqliteJobs(SqliteFile):
@@ -32,10 +33,29 @@ class SqliteJobs(SqliteFile):
         rows = await self.rows("SELECT body FROM job ORDER BY created_at, rowid")
         return [_records.to_job(*row) for row in rows]
 
-    async def append_events(self, job_id: str, events: Sequence[JobEvent]) -> list[JobEvent]:
+    async def job_count(self) -> int:
+        """See `base.Jobs`."""
+        ((count,),) = await self.rows("SELECT count(*) FROM job")
+        return int(count)
+
+    async def append_events(
+        self,
+        job_id: str,
+        events: Sequence[JobEvent],
+        *,
+        after: int | None = None,
+        token: int = 0,
+    ) -> list[JobEvent]:
         """See `base.Jobs`."""
 
-        def add(db: sqlite3.Connection) -> list[JobEvent]:
+        def add(db: sqlite3.Connection) -> list[JobEvent] | Exception:
+            if token and not _sql.raise_fence(db, f"job:{job_id}", token):
+                return Deposed()
+            ((last,),) = db.execute(
+                "SELECT ifnull(max(seq), 0) FROM job_event WHERE job_id = ?", (job_id,)
+            ).fetchall()
+            if after is not None and after != last:
+                return JournalMoved()
             keys = _sql.marks([event.key for event in events])
             known = {
                 key
@@ -45,9 +65,6 @@ class SqliteJobs(SqliteFile):
                     (job_id, keys),
                 )
             }
-            ((last,),) = db.execute(
-                "SELECT ifnull(max(seq), 0) FROM job_event WHERE job_id = ?", (job_id,)
-            ).fetchall()
             appended: list[JobEvent] = []
             for event in events:
                 if event.key not in known:
@@ -59,7 +76,10 @@ class SqliteJobs(SqliteFile):
             )
             return appended
 
-        return await self.write(add)
+        appended = await self.write(add)
+        if isinstance(appended, Exception):
+            raise appended
+        return appended
 
     async def job_events(
         self, job_id: str, after: int, limit: int, types: Sequence[str] = ()
@@ -87,17 +107,23 @@ class SqliteJobs(SqliteFile):
         )
         return [_records.to_job_event(*row) for row in rows]
 
-    async def keep_artifact(self, job_id: str, name: str, content: bytes) -> None:
+    async def keep_artifact(
+        self, job_id: str, name: str, content: bytes, *, token: int = 0
+    ) -> None:
         """See `base.Jobs`."""
 
-        def keep(db: sqlite3.Connection) -> None:
+        def keep(db: sqlite3.Connection) -> bool:
+            if token and not _sql.raise_fence(db, f"job:{job_id}", token):
+                return False
             db.execute(
                 """INSERT INTO artifact (job_id, name, content) VALUES (?, ?, ?)
                 ON CONFLICT DO UPDATE SET content = excluded.content""",
                 (job_id, name, content),
             )
+            return True
 
-        await self.write(keep)
+        if not await self.write(keep):
+            raise Deposed
 
     async def artifact(self, job_id: str, name: str) -> bytes | None:
         """See `base.Jobs`."""

@@ -130,8 +130,8 @@ MIGRATIONS = (
     """,
     """
     CREATE TABLE fence (
-        session_id TEXT PRIMARY KEY,
-        token INTEGER NOT NULL
+        journal TEXT PRIMARY KEY,        -- whose: `session:` or `job:` and the id
+        token INTEGER NOT NULL           -- the highest that was used on it
     ) WITHOUT ROWID;
     CREATE INDEX turn_of_chain ON turn (session_id, chain_key, id) WHERE chain_key IS NOT NULL;
     """,
@@ -178,6 +178,17 @@ def migrate(connection: sqlite3.Connection) -> None:
 def _version(connection: sqlite3.Connection) -> int:
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     return int(found)
+
+
+def raise_fence(connection: sqlite3.Connection, journal: str, token: int) -> bool:
+    """Note the highest token used on a journal; False when this one is behind it."""
+    row = connection.execute(
+        """INSERT INTO fence (journal, token) VALUES (?, ?)
+        ON CONFLICT DO UPDATE SET token = max(token, excluded.token) RETURNING token""",
+        (journal, token),
+    )
+    (highest,) = row.fetchone()
+    return bool(highest == token)
 
 
 def marks(values: Sequence[object]) -> str:

@@ -18,7 +18,7 @@ store is `durable`. Writes become durable in the order they were made.
 All times are Unix seconds and come from the caller; only leases run on the store's own clock, the
 one that all holders share. Methods raise `StoreError` when the store cannot be reached or cannot
 write; then it is not known whether a write has happened, and it may be made again. The only other
-errors are those of `append`: `JournalMoved` and `Deposed`.
+errors are those of journals: `JournalMoved` and `Deposed`.
 """
 
 import asyncio
@@ -31,6 +31,9 @@ from sidecar.core.job import JobEvent, JobRecord
 from sidecar.core.rollout import Assignment, Turn
 from sidecar.core.session import JournalEntry, SessionRecord, Snapshot
 from sidecar.errors import Unavailable
+
+CLOSED = 2**53 - 1
+"""A fencing token above all that are granted: whoever writes with it is the last one to write."""
 
 
 class StoreError(Unavailable):
@@ -242,9 +245,19 @@ class Jobs(Protocol):
     async def jobs(self) -> list[JobRecord]:
         """All jobs, oldest first."""
 
-    async def append_events(self, job_id: str, events: Sequence[JobEvent]) -> list[JobEvent]:
-        """Append to a job's journal, all or none, skipping keys that it already has. Returns the
-        events that were appended, with their sequence numbers (1, 2, 3, … without gaps)."""
+    async def job_count(self) -> int:
+        """How many jobs there are."""
+
+    async def append_events(
+        self,
+        job_id: str,
+        events: Sequence[JobEvent],
+        *,
+        after: int | None = None,
+        token: int = 0,
+    ) -> list[JobEvent]:
+        """Append to a job's journal as `append` does to a session's. A token without events is only
+        noted: from then on no lower one is used."""
 
     async def job_events(
         self, job_id: str, after: int, limit: int, types: Sequence[str] = ()
@@ -255,8 +268,11 @@ class Jobs(Protocol):
     async def last_events(self, job_id: str, types: Sequence[str]) -> list[JobEvent]:
         """The newest event of each of these types, where there is one, in order."""
 
-    async def keep_artifact(self, job_id: str, name: str, content: bytes) -> None:
-        """Keep a file of a job, in place of any of that name."""
+    async def keep_artifact(
+        self, job_id: str, name: str, content: bytes, *, token: int = 0
+    ) -> None:
+        """Keep a file of a job, in place of any of that name. Raises `Deposed` when a higher
+        fencing token than the caller's (0: none) has been used on the job's journal."""
 
     async def artifact(self, job_id: str, name: str) -> bytes | None:
         """The file of this name."""

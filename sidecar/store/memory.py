@@ -325,6 +325,7 @@ class _Jobs:
     def __init__(self) -> None:
         self._jobs: dict[str, JobRecord] = {}
         self._job_events: dict[str, dict[str, JobEvent]] = {}
+        self._job_fences: dict[str, int] = {}
         self._artifacts: dict[str, dict[str, bytes]] = {}
 
     async def add_job(self, record: JobRecord) -> JobRecord | None:
@@ -338,9 +339,26 @@ class _Jobs:
         """See `base.Jobs`."""
         return sorted(self._jobs.values(), key=lambda record: record.created_at)
 
-    async def append_events(self, job_id: str, events: Sequence[JobEvent]) -> list[JobEvent]:
+    async def job_count(self) -> int:
+        """See `base.Jobs`."""
+        return len(self._jobs)
+
+    async def append_events(
+        self,
+        job_id: str,
+        events: Sequence[JobEvent],
+        *,
+        after: int | None = None,
+        token: int = 0,
+    ) -> list[JobEvent]:
         """See `base.Jobs`."""
         journal = self._job_events.setdefault(job_id, {})
+        fence = self._job_fences.get(job_id, 0)
+        if 0 < token < fence:
+            raise Deposed
+        if after is not None and after != len(journal):
+            raise JournalMoved
+        self._job_fences[job_id] = max(token, fence)
         appended = []
         for event in events:
             if event.key not in journal:
@@ -361,8 +379,12 @@ class _Jobs:
         newest = {event.type: event for event in journal if event.type in types}
         return sorted(newest.values(), key=lambda event: event.seq)
 
-    async def keep_artifact(self, job_id: str, name: str, content: bytes) -> None:
+    async def keep_artifact(
+        self, job_id: str, name: str, content: bytes, *, token: int = 0
+    ) -> None:
         """See `base.Jobs`."""
+        if 0 < token < self._job_fences.get(job_id, 0):
+            raise Deposed
         self._artifacts.setdefault(job_id, {})[name] = content
 
     async def artifact(self, job_id: str, name: str) -> bytes | None:

@@ -317,7 +317,7 @@ class _Sessions(SqliteFile):
             ((last,),) = db.execute(
                 "SELECT ifnull(max(seq), 0) FROM journal WHERE session_id = ?", (session_id,)
             ).fetchall()
-            if token and not _raise_fence(db, session_id, token):
+            if token and not _sql.raise_fence(db, f"session:{session_id}", token):
                 return Deposed()
             if after is not None and after != last:
                 return JournalMoved()
@@ -388,17 +388,6 @@ class _Sessions(SqliteFile):
         """See `base.Sessions`."""
         rows = await self.rows("SELECT seq, state FROM snapshot WHERE session_id = ?", session_id)
         return Snapshot(*rows[0]) if rows else None
-
-
-def _raise_fence(db: sqlite3.Connection, session_id: str, token: int) -> bool:
-    """Note the highest token used on a journal; False when this one is behind it."""
-    row = db.execute(
-        """INSERT INTO fence (session_id, token) VALUES (?, ?)
-        ON CONFLICT DO UPDATE SET token = max(token, excluded.token) RETURNING token""",
-        (session_id, token),
-    )
-    (highest,) = row.fetchone()
-    return bool(highest == token)
 
 
 class _Secrets(SqliteFile):

@@ -5,10 +5,12 @@ import sqlite3
 from contextlib import closing
 from dataclasses import replace
 
-from support.stores import assigned, happened, job
+import pytest
+from support.stores import assigned, entry, happened, job
 
 from sidecar.core.job import JobKind
 from sidecar.store import _sql
+from sidecar.store.base import CLOSED, Deposed, JournalMoved
 from sidecar.store.sqlite import SqliteStore
 
 GEPA = "learning.policy.gepa."
@@ -35,6 +37,7 @@ async def test_jobs_come_oldest_first(place):
         await place.store.add_job(job(name, at))
     store = await place.written()
     assert [known.job_id for known in await store.jobs()] == ["b", "c", "a"]
+    assert await store.job_count() == 3
 
 
 async def test_the_events_of_a_job_are_numbered_without_gaps(place):
@@ -67,6 +70,41 @@ async def test_many_appending_at_once_leave_one_journal_without_gaps(place):
     events = await store.job_events("j", 0, 999)
     assert [event.seq for event in events] == list(range(1, 42))
     assert len({event.key for event in events}) == 41
+
+
+async def test_events_are_appended_only_after_those_that_the_writer_knows(place):
+    await place.store.append_events("j", [happened("k1")], after=0)
+    store = await place.written()
+    with pytest.raises(JournalMoved):
+        await store.append_events("j", [happened("k2")], after=0)
+    assert [event.seq for event in await store.append_events("j", [happened("k2")], after=1)] == [2]
+
+
+async def test_who_runs_a_job_writes_until_a_later_one_has_said_that_it_does(place):
+    await place.store.append_events("j", [happened("k1")], token=3)
+    assert await place.store.append_events("j", [], token=4) == []
+    store = await place.written()
+    with pytest.raises(Deposed):
+        await store.append_events("j", [happened("k2")], token=3)
+    with pytest.raises(Deposed):
+        await store.keep_artifact("j", "best.txt", b"late", token=3)
+    await store.keep_artifact("j", "best.txt", b"good", token=4)
+    await store.append_events("j", [happened("k2")], token=4)
+    await store.append_events("j", [happened("k3")])
+    await store.append_events("other", [happened("k1")], token=1)
+    await store.append("j", [entry("k1")], token=1)
+    assert [event.key for event in await store.job_events("j", 0, 9)] == ["k1", "k2", "k3"]
+    assert await store.artifact("j", "best.txt") == b"good"
+
+
+async def test_nobody_who_runs_a_job_writes_to_a_closed_journal(place):
+    token = await place.store.lease("job:j", "a", 60.0)
+    await place.store.append_events("j", [happened("k1")], token=CLOSED)
+    store = await place.written()
+    with pytest.raises(Deposed):
+        await store.append_events("j", [happened("k2")], token=token)
+    await store.append_events("j", [happened("k1")], token=CLOSED)
+    assert len(await store.job_events("j", 0, 9)) == 1
 
 
 async def test_events_are_read_page_by_page(place):

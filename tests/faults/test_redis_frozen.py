@@ -14,7 +14,7 @@ from support.redis_faults import (
     opened,
     took,
 )
-from support.stores import assigned, entry, event, turned
+from support.stores import assigned, entry, event, happened, turned
 
 from sidecar.core.session import Snapshot
 from sidecar.store.base import Secret, StoreError
@@ -66,6 +66,8 @@ async def test_every_awaited_call_ends_in_bounded_time(frozen):
         frozen.keep_secret(Secret("name", b"", 1.0)),
         frozen.secret("name"),
         frozen.jobs(),
+        frozen.job_count(),
+        frozen.append_events("j", [happened("k1")], token=1),
         frozen.keep_artifact("j", "a", b""),
         frozen.artifacts("j"),
         frozen.lease("engine", "a", 1.0),

@@ -113,7 +113,7 @@ async def failed(api, one, says):
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_task_app_that_is_not_there_fails_the_job_with_its_address(api, kind):
-    for runner in api.ours.sidecar.jobs._runners.values():
+    for runner in api.ours.sidecar.jobs.runs.runners.values():
         runner._evaluators._patience = 0.3
     async with FakeTaskApp() as app:
         pass

@@ -95,7 +95,7 @@ async def test_an_eval_that_runs_shows_what_it_has(api):
 
 
 async def test_an_eval_that_has_not_begun_has_no_results(api):
-    api.ours.sidecar.jobs._at_once = 0
+    api.ours.sidecar.jobs.runs.at_once = 0
     job_id = await api.submitted(EVAL)
     job = await api.status(f"{EVAL}/{job_id}")
     assert (job["status"], job["results"]["completed"], job["results"]["total"]) == (

@@ -22,7 +22,7 @@ def job(app, seeds, job_id="eval-1", **fields):
 
 
 async def run(at, record):
-    runner = EvalRunner(at.store, at.evaluators)
+    runner = EvalRunner(at.evaluators)
     return await runner(record, await at.log(record), at.control)
 
 

@@ -155,10 +155,10 @@ async def test_a_client_that_leaves_is_forgotten(api):
     async with RawClient(api.ours.sidecar.url.rsplit(":", 1)[1]) as client:
         await client.send(request_bytes("GET", stream_url(job_id), b"", b"X-API-Key: the-key"))
         await client.head()
-        held = api.ours.sidecar.jobs._live[job_id].watchers
-        await until(lambda: len(held) == 1)
+        watchers = api.ours.sidecar.jobs._watchers
+        await until(lambda: len(watchers.get(job_id, ())) == 1)
         client.leave()
-        await until(lambda: not held)
+        await until(lambda: not watchers)
     assert not api.ours.sidecar.streams._open
 
 
@@ -188,7 +188,7 @@ async def test_a_client_that_never_reads_is_let_go_and_holds_nothing_up(api):
             await log.add("rollout.completed", BIG, {}, key=f"rollout:{number}")
         return {}
 
-    sidecar.jobs._runners = dict.fromkeys(sidecar.jobs._runners, chatty)
+    sidecar.jobs.runs.runners = dict.fromkeys(sidecar.jobs.runs.runners, chatty)
     job_id = await api.submitted()
     await api.reached(f"{POLICY}/{job_id}", "succeeded")
     sidecar.store.job_events = counting

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 import structlog
+from support.gateway import until
 from support.jobs import Steps, happened, reached, supervising, supervisor
 from support.stores import job
 
@@ -39,7 +40,7 @@ async def test_a_job_runs_to_its_end_and_keeps_what_it_found(store):
     assert whats(events) == ["job.queued", "job.started", "step", "step", "job.completed"]
     async with supervising(store, steps) as jobs:
         assert await jobs.state("pl_1") == state
-        assert jobs.records() == [job("pl_1")]
+        assert await jobs.records() == [job("pl_1")]
 
 
 async def test_only_so_many_jobs_run_at_once_and_the_others_wait_their_turn(store):
@@ -181,6 +182,7 @@ async def test_a_stop_ends_nothing_and_a_start_goes_on_without_repeating(store):
     async with supervising(store, steps) as jobs:
         await jobs.submit(job("pl_1"))
         await jobs.submit(job("pl_2", 2.0))
+        await until(lambda: steps.running == 2)
         steps.allow(2)
         await happened(jobs, "pl_1", "step")
         await happened(jobs, "pl_2", "step")
@@ -211,15 +213,15 @@ async def test_jobs_that_waited_for_their_turn_wait_for_it_after_a_restart(store
 
 
 async def test_a_store_that_cannot_write_holds_a_job_up_and_does_not_end_it(store, monkeypatch):
-    monkeypatch.setattr("sidecar.jobs.supervisor.RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("sidecar.jobs.runs.RETRY_SECONDS", 0.01)
     steps, real, refused = Steps(2), store.append_events, 3
 
-    async def flaky(job_id, events):
+    async def flaky(job_id, events, **options):
         nonlocal refused
-        if refused and events[0].type.endswith((".step", ".job.completed")):
+        if refused and events and events[0].type.endswith((".step", ".job.completed")):
             refused -= 1
             raise StoreError("the disk is full")
-        return await real(job_id, events)
+        return await real(job_id, events, **options)
 
     monkeypatch.setattr(store, "append_events", flaky)
     steps.allow(9)
@@ -254,7 +256,7 @@ async def test_a_client_that_leaves_does_not_leave_half_a_command(store):
 
 async def happened_somehow(jobs):
     async with asyncio.timeout(5):
-        while not jobs.find("pl_1"):  # noqa: ASYNC110 - there is nobody to ask yet
+        while not await jobs.find("pl_1"):  # noqa: ASYNC110 - there is nobody to ask yet
             await asyncio.sleep(0.001)
     await reached(jobs, "pl_1", JobStatus.RUNNING)
 

@@ -138,7 +138,7 @@ async def test_a_long_list_of_events_comes_whole(api, program):
             await log.add("rollout.completed", "One", {"n": number}, key=f"rollout:{number}")
         return {}
 
-    api.ours.sidecar.jobs._runners = dict.fromkeys(api.ours.sidecar.jobs._runners, chatty)
+    api.ours.sidecar.jobs.runs.runners = dict.fromkeys(api.ours.sidecar.jobs.runs.runners, chatty)
     job_id = await api.submitted()
     await api.reached(f"{POLICY}/{job_id}", "succeeded")
     events = await api.events(f"{POLICY}/{job_id}")

@@ -39,7 +39,7 @@ async def finish_jobs(ours: Whole, job_id: str, eval_id: str, trial_id: str) -> 
     evaluation = JobRecord(
         eval_id, JobKind.EVAL, "", eval_config.parse(scoring()).dump(), time.time()
     )
-    jobs._runners = {JobKind.POLICY: _policy(job_id), JobKind.EVAL: _evaluation(eval_id)}
+    jobs.runs.runners = {JobKind.POLICY: _policy(job_id), JobKind.EVAL: _evaluation(eval_id)}
     for record in (policy, evaluation):
         await jobs.submit(record)
         await reached(jobs, record.job_id, JobStatus.SUCCEEDED)

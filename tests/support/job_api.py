@@ -97,5 +97,5 @@ async def serving(program: Program, **sections: Any) -> AsyncIterator[Api]:
     async with FakeProvider() as provider:
         settings = whole_settings(provider.base_url, server=server, **sections)
         async with whole(settings) as ours:
-            ours.sidecar.jobs._runners = dict.fromkeys(JobKind, program)
+            ours.sidecar.jobs.runs.runners = dict.fromkeys(JobKind, program)
             yield Api(ours)

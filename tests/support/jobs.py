@@ -8,7 +8,7 @@ from typing import Any
 from sidecar.core.job import JobEvent, JobKind, JobRecord, JobState, JobStatus
 from sidecar.jobs.base import Control, JobLog
 from sidecar.jobs.supervisor import Supervisor
-from sidecar.store.base import Jobs
+from sidecar.store.base import Store
 from sidecar.telemetry.metrics import Metrics
 
 Program = Callable[[JobRecord, JobLog, Control], Awaitable[Mapping[str, Any]]]
@@ -46,13 +46,13 @@ class Steps:
         return {"best_score": 0.75, "steps": self.count}
 
 
-def supervisor(store: Jobs, program: Program, **options: Any) -> Supervisor:
+def supervisor(store: Store, program: Program, **options: Any) -> Supervisor:
     runners = dict.fromkeys(JobKind, program)
     return Supervisor(store, runners, lambda: 1700000000.5, Metrics(), **options)
 
 
 @contextlib.asynccontextmanager
-async def supervising(store: Jobs, program: Program, **options: Any) -> AsyncIterator[Supervisor]:
+async def supervising(store: Store, program: Program, **options: Any) -> AsyncIterator[Supervisor]:
     """A supervisor that is stopped afterwards."""
     jobs = supervisor(store, program, **options)
     await jobs.start()

@@ -5,6 +5,8 @@ from operator import attrgetter
 
 from sidecar.core.job import JobEvent, JobRecord
 from sidecar.store._records import dump, to_job, to_job_event
+from sidecar.store.base import Deposed
+from sidecar.store.redis import scripts
 from sidecar.store.redis.register import RedisRegister
 from sidecar.store.redis.server import text
 
@@ -25,15 +27,26 @@ class RedisJobs(RedisRegister):
         known = [to_job(body) for body in await self.records(self._keys.jobs)]
         return sorted(known, key=attrgetter("created_at"))
 
-    async def append_events(self, job_id: str, events: Sequence[JobEvent]) -> list[JobEvent]:
+    async def job_count(self) -> int:
         """See `base.Jobs`."""
-        if not events:
+        return int(await self.ask("LLEN", self._keys.jobs("order")))
+
+    async def append_events(
+        self,
+        job_id: str,
+        events: Sequence[JobEvent],
+        *,
+        after: int | None = None,
+        token: int = 0,
+    ) -> list[JobEvent]:
+        """See `base.Jobs`."""
+        if not (events or token):
             return []
         keys = [
             self._keys.job(job_id, what) for what in ("events", "keys", "last", "fence", "types")
         ]
         values = [value for event in events for value in (event.key, event.type, dump(event))]
-        return await self.append_numbered(keys, events, values)
+        return await self.append_numbered(keys, events, values, after=after, token=token)
 
     async def job_events(
         self, job_id: str, after: int, limit: int, types: Sequence[str] = ()
@@ -52,9 +65,13 @@ class RedisJobs(RedisRegister):
         found = await self.at_numbers(self._keys.job(job_id, "events"), last)
         return [to_job_event(body, seq) for seq, body in found]
 
-    async def keep_artifact(self, job_id: str, name: str, content: bytes) -> None:
+    async def keep_artifact(
+        self, job_id: str, name: str, content: bytes, *, token: int = 0
+    ) -> None:
         """See `base.Jobs`."""
-        await self.write(("HSET", self._keys.job(job_id, "artifacts"), name, content))
+        keys = [self._keys.job(job_id, what) for what in ("artifacts", "fence")]
+        if not await self.write(scripts.KEEP_ARTIFACT.call(keys, token, name, content)):
+            raise Deposed
 
     async def artifact(self, job_id: str, name: str) -> bytes | None:
         """See `base.Jobs`."""
