@@ -52,11 +52,14 @@ class Recall:
             return False
 
     def needed(self, session_id: str, identity: Identity) -> bool:
-        """Whether the store may know better than memory. Memory only."""
+        """Whether the store may know better than memory. Memory only; raises nothing."""
         known = self._in_memory(identity)
-        if known is not None:
+        if known is None:
+            return bool(identity.lookups) and (self._shared or self._memory.partial)
+        try:
             return self._claims.unsure(session_id, known)
-        return bool(identity.lookups) and (self._shared or self._memory.partial)
+        except Exception:  # noqa: BLE001 - the planner meets a broken optimiser again, and decides
+            return False
 
     async def conversation(self, session_id: str, identity: Identity, now: float) -> None:
         """Bring what the store knows of a conversation into memory. Raises nothing."""

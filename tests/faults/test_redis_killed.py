@@ -130,7 +130,7 @@ async def test_what_was_recorded_while_something_else_answered_is_sent_when_the_
         store = await opened(between.url)
         between.fault = Fault(instead=b"HTTP/1.1 400 Bad Request\r\n\r\n")
         told = [store.record_assignment(assigned(f"r{number}")) for number in range(3)]
-        assert await asyncio.gather(*told) == [False] * 3
+        assert await asyncio.gather(*told) == [None] * 3
         with pytest.raises(StoreError):
             await store.sessions()
         between.fault = NONE

@@ -214,3 +214,18 @@ async def test_what_cannot_be_stored_takes_nothing_else_with_it(replicas):
     await store.prune(0.0)
     found: list[Turn] = await store.turns("s", ["r1"])
     assert found == [strange]
+
+
+async def test_who_is_told_to_stop_while_asking_stops(replicas):
+    async def ask_for_ever(store) -> None:
+        while True:
+            await store.session_count()
+
+    for round_ in range(60):
+        asking = [asyncio.create_task(ask_for_ever(store)) for store in replicas]
+        for _ in range(1 + round_ % 20):  # so that the word comes at every step of a question
+            await asyncio.sleep(0)
+        for task in asking:
+            task.cancel()
+        _, deaf = await asyncio.wait(asking, timeout=5)
+        assert not deaf

@@ -133,7 +133,8 @@ def guarded_routes(ours):
     """Method and path of every route that needs a key."""
     for route in ours.sidecar._web().router.routes():
         path = route.resource.canonical.replace("{action}", "pause").replace("{algorithm}", "gepa")
-        open_to_all = path in {DEMO, "/api/health"} or path.endswith("/chat/completions")
+        own = {DEMO, "/api/health", "/feedback/{source}"}  # a source goes by its signature
+        open_to_all = path in own or path.endswith("/chat/completions")
         if path.startswith(("/api/", "/feedback")) and not open_to_all and route.method != "HEAD":
             yield route.method, re.sub(r"\{\w+\}", "nobody", path)
 

@@ -182,14 +182,20 @@ class Link:
             raise StoreError("The store is not open")
         if not self.up.is_set():
             raise StoreError("The store's server does not answer; try again later")
+        before = _cancellations()
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                return await run(self._client)
+                answer = await run(self._client)
         except SILENT as error:
             self._lost(error)
             raise unusable(error) from error
         except REFUSED as error:
             raise unusable(error) from error
+        if _cancellations() > before:
+            # `asyncio.wait_for`, by which redis-py sends, loses a cancellation that comes while it
+            # ends (Python 3.11): whoever is to stop would go on for ever.
+            raise asyncio.CancelledError
+        return answer
 
     # -- up and down ----------------------------------------------------------------------------
 
@@ -230,6 +236,12 @@ class Link:
             )
         if health.evicts:
             _log.warning("store's server may drop data: it needs maxmemory-policy noeviction")
+
+
+def _cancellations() -> int:
+    """How often the current task has been asked to stop."""
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
 
 
 def _options() -> dict[str, Any]:
