@@ -17,7 +17,7 @@ from sidecar.feedback.parse import MAX_DETAILS, MAX_EVENTS, MAX_ID, MAX_TEXT
 
 _FOREIGN = text("Visible ASCII.", pattern=f"^[!-~]{{1,{MAX_ID}}}$")
 _SAID = ("thumbs", "rating", "score", "correction", "comment", "retract", "retracts")
-_ABOUT = ("rollout_id", "completion_id", "correlation_id")
+_ABOUT = ("rollout_id", "completion_id", "correlation_id", "fingerprint", "reply_text")
 _RATING = ("value", "min", "max")
 
 
@@ -29,6 +29,14 @@ SCHEMAS: dict[str, Json] = {
             "completion_id": nullable(
                 {**_FOREIGN, "description": "… or one answer of it: the provider's `chatcmpl-…`."}
             ),
+            "fingerprint": nullable(
+                text(
+                    "… or the fingerprint of its text: the SHA-256 in hexadecimal of its UTF-8, "
+                    "after NFC, with white space made single spaces and none around …",
+                    pattern="^[0-9A-Fa-f]{64}$",
+                )
+            ),
+            "reply_text": nullable(text("… or the text itself, which is not kept.")),
             "session_id": nullable(ref("SessionId", "Needed only if ids are not unique.")),
             "thumbs": {
                 "description": "Up (also true, 1) or down (also false, -1).",
