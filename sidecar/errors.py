@@ -67,6 +67,13 @@ class PayloadTooLarge(SidecarError):
     code = "payload_too_large"
 
 
+class TooMany(SidecarError):
+    """The caller has had their say: the same call will not succeed later either."""
+
+    status = 429
+    code = "too_many"
+
+
 class Unavailable(SidecarError):
     """We cannot store or serve this now; the same call may succeed later."""
 

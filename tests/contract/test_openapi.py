@@ -43,8 +43,9 @@ NOT_THERE = {
     "upload_env_key": 400,
     "verify_env_key": 404,
     "replay_dead_letter": 404,
+    "rotate_feedback_tokens": 403,
 }
-"""What operations say whose examples name something that is not there."""
+"""What operations say whose examples name something that is not there, or is switched off."""
 
 
 def _judged(which, *refusals, lenient=False):
