@@ -22,7 +22,7 @@ _MIN_ALLOWED = 4000
 _GROWTH = 4
 _WORD = re.compile(r"\w+")
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]+")
-_MARK = re.compile(r"[^\W_](?:[\w.+/#-]*[^\W_])?")
+_NUMBER = re.compile(r"\d(?:[ ()./-]{0,2}\d){4,}")
 _DIGIT, _LETTER = re.compile(r"\d"), re.compile(r"[^\W\d_]")
 _LINK = re.compile(
     r"\b[a-z][a-z0-9+.-]{1,15}://[^\s)>\]]+|[\w.+-]+@[\w-]+\.[\w.]+"
@@ -110,14 +110,15 @@ def _grams(text: str) -> set[tuple[str, ...]]:
 
 
 def _marks(text: str) -> set[str]:
-    """What tells one person, order or account from another: long numbers, and codes."""
-    return {mark for mark in _MARK.findall(text.lower()) if _tells_apart(mark)}
+    """What tells one person, order or account from another: codes, and long numbers, of which a
+    part will do, however their digits are grouped."""
+    words = _WORD.findall(text.lower())
+    marks = {word for word in words if len(word) >= _MARK_LENGTH and _is_mixed(word)}
+    for match in _NUMBER.findall(text):
+        digits = "".join(filter(str.isdigit, match))
+        marks |= {digits[i : i + _MARK_LENGTH] for i in range(len(digits) - _MARK_LENGTH + 1)}
+    return marks
 
 
-def _tells_apart(word: str) -> bool:
-    if len(_DIGIT.findall(word)) >= _MARK_LENGTH:
-        return True
-    return any(
-        len(part) >= _MARK_LENGTH and _DIGIT.search(part) and _LETTER.search(part)
-        for part in _WORD.findall(word)
-    )
+def _is_mixed(word: str) -> bool:
+    return _DIGIT.search(word) is not None and _LETTER.search(word) is not None

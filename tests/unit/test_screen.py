@@ -71,6 +71,12 @@ def test_numbers_and_codes_of_a_user_do_not_become_a_prompt(mark):
     assert screened(f"{BASE} Mention {mark}.", shown=["hello"]) == ""
 
 
+@pytest.mark.parametrize("written", ["+351912345678", "912-345-678", "(912) 345 678"])
+def test_a_number_is_the_same_however_it_is_grouped(written):
+    said = "call +351 912 345 678"
+    assert screened(f"{BASE} Call {written}.", shown=[said]) == "copied_user_text"
+
+
 @pytest.mark.parametrize("word", ["14-day", "24/7", "top 10", "100", "v1.2"])
 def test_small_numbers_are_everybodys(word):
     assert screened(f"{BASE} Mention {word}.", shown=[f"tell me about {word}"]) == ""
