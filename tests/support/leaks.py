@@ -8,7 +8,6 @@ look for is noted where the sidecar meets it.
 
 import functools
 import logging
-import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,7 @@ class Leaks:
         self.keys: set[str] = set()
         self.words: set[str] = set()
         self.lines: list[str] = []
-        self.metrics: weakref.WeakSet[Metrics] = weakref.WeakSet()
+        self.metrics: list[Metrics] = []
         self._render = structlog.processors.JSONRenderer(default=repr)
         self._watch()
 
@@ -47,7 +46,7 @@ class Leaks:
         before(Credentials, "outgoing", lambda _self, request, **_: self._callers(request.headers))
         before(SessionSettler, "_keep", lambda _self, turn, _plan: self._turn(turn))
         before(feedback, "parse", lambda body, **_: self._body(body))
-        before(Metrics, "__init__", self.metrics.add)
+        before(Metrics, "__init__", self.metrics.append)
         before(structlog, "configure", self._tapped)
 
     def _callers(self, headers: Any) -> None:
@@ -93,18 +92,19 @@ class Leaks:
             logging.getLogger(name).addHandler(handler)
             logging.getLogger(name).setLevel(logging.DEBUG)
         structlog.configure(processors=list(structlog.get_config()["processors"]))
-        for seen in (self.keys, self.words, self.lines):
-            seen.clear()
         yield
         for name, level in levels.items():
             logging.getLogger(name).removeHandler(handler)
             logging.getLogger(name).setLevel(level)
         shown = "\n".join(self.lines)
         shown += "".join(generate_latest(own.registry).decode() for own in self.metrics)
-        assert not (found := [w for w in self.keys | self.words if w in shown]), found
+        keys, words = self.keys.copy(), self.words.copy()
+        for seen in (self.keys, self.words, self.lines, self.metrics):
+            seen.clear()
+        assert not (found := [one for one in keys | words if one in shown]), found
         folder = request.node.funcargs.get("tmp_path")
         kept = b"".join(_files(folder)) if folder is not None else b""
-        assert not (found := [key for key in self.keys if key.encode() in kept]), found
+        assert not (found := [key for key in keys if key.encode() in kept]), found
 
 
 def before(owner: Any, name: str, look: Callable[..., object]) -> None:

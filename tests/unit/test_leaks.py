@@ -4,10 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).parents[1]
 
 
-def test_the_search_finds_leaks_and_nothing_else():
+def test_the_search_finds_leaks_and_nothing_else(request):
+    if not request.config.getoption("leaks"):
+        pytest.skip("only beside the search itself")
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider"]
     ran = subprocess.run(
         [*command, "--leaks", str(TESTS / "support" / "leaking.py")],
