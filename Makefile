@@ -17,7 +17,7 @@ COMPILE := $(BIN)/uv --quiet pip compile pyproject.toml --universal --python-ver
 FOREIGN := (p[y]pi|pytho[n]hosted|npm[j]s|crat[e]s|rubyg[e]ms)[.](org|com|io)|(^|[^A-Za-z0-9_.~-])/(work|root|home|Users|tmp/scratch|opt/(pypi|wheels))/
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check faults streams soak lock clean
+.PHONY: help demo run test leaks check faults streams soak lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
@@ -30,6 +30,9 @@ run: $(RUN) ## serve with sidecar.toml and the environment; ARGS='--port 9000' a
 
 test: $(DEV) ## all tests; ARGS='-k name' picks some
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
+
+leaks: $(DEV) ## all tests, each searched for secrets and content in logs, metrics and stores
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --leaks $(ARGS)
 
 check: $(DEV) ## format, lint, types, layers, dependencies, dead code, foreign addresses
 	@echo "ruff format" && $(BIN)/ruff format --check --quiet . \

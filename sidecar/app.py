@@ -29,6 +29,7 @@ from sidecar.api import (
 )
 from sidecar.api import feedback as feedback_api
 from sidecar.api import gateway as gateway_api
+from sidecar.api.cors import cross_origin
 from sidecar.api.event_stream import EventStreams
 from sidecar.api.gate import behind
 from sidecar.api.jobs import JobApi
@@ -43,9 +44,12 @@ from sidecar.backend.remote import RemoteBackend
 from sidecar.core.job import JobKind
 from sidecar.engine.propose import Reflection
 from sidecar.feedback.attribute import Attributor
+from sidecar.feedback.browser import BrowserFeedback
 from sidecar.feedback.intake import Intake
 from sidecar.feedback.sources import configured
+from sidecar.feedback.tokens import FeedbackTokens
 from sidecar.gateway.gateway import Gateway
+from sidecar.gateway.handout import Handout
 from sidecar.gateway.reachability import Reachability
 from sidecar.gateway.referred import Referred
 from sidecar.gateway.trial import trial_desk
@@ -101,6 +105,7 @@ class Sidecar:
             leadership=self.leadership,
         )
         self.intake = Intake(self.store, self.attributor, settings.feedback, self.metrics)
+        self.tokens = FeedbackTokens(self.store, settings.feedback)
         self.gateway = Gateway(
             settings,
             self.backend,
@@ -110,6 +115,7 @@ class Sidecar:
             referred=Referred(settings, self.reachability) if self.reachability else None,
             claims=self.backend,
             shared=self.store.shared,
+            handout=self._handout(),
         )
         self.trials = Trials(self._base)
         self.jobs = self._jobs()
@@ -150,6 +156,8 @@ class Sidecar:
         await self._remember()
         if self.settings.server.demo_keys != "off":
             await keys.recognise(self.demo_keys, self.store)
+        if self.settings.feedback.tokens:
+            await self.tokens.load()
         for work in self._workers():
             stack.push_async_callback(_cancelled, asyncio.create_task(work))
         stack.push_async_callback(self._flush)
@@ -231,6 +239,10 @@ class Sidecar:
         }
         return Supervisor(self.store, runners, time.time, self.metrics, at_once=settings.at_once)
 
+    def _handout(self) -> Handout | None:
+        feedback = self.settings.feedback
+        return Handout(self.tokens.mint, feedback.page_origins) if feedback.tokens else None
+
     def _base(self) -> str:
         """What the URLs begin with that task apps are given."""
         configured = self.settings.jobs.interceptor_url or self.settings.server.public_url
@@ -287,7 +299,8 @@ class Sidecar:
 
     def _web(self) -> web.Application:
         settings = self.settings
-        app = web.Application(middlewares=[request_ids, problems], client_max_size=0)
+        cors = cross_origin(settings.feedback.page_origins)
+        app = web.Application(middlewares=[request_ids, cors, problems], client_max_size=0)
         if settings.server.demo_keys != "off":
             app[DEMO_KEYS] = self.demo_keys
         app.add_routes(ops.routes(self.health, self.metrics, self._parts))
@@ -310,6 +323,9 @@ class Sidecar:
                 settings,
                 self.metrics,
                 durable=lambda: self.store.durable,
+                browser=BrowserFeedback(self.store, self.intake, self.tokens)
+                if settings.feedback.tokens
+                else None,
             ),
             *webhooks.routes(
                 configured(settings),
@@ -366,6 +382,7 @@ class Sidecar:
             self.attributor.run(),
             self.reporter.run(),
             self._prune(),
+            *([self.tokens.run()] if self.settings.feedback.tokens else []),
         ]
 
     async def _flush(self) -> None:

@@ -32,6 +32,11 @@ _STEERING = {
     "unpin": "end a pin",
     "rollback": "go back to the baseline; what served must prove itself anew",
 }
+_JUDGING = {
+    "pin": "serve one candidate to everyone",
+    "approve": "let a proven candidate that waits for it serve by default (safety.promotion)",
+    "retire": "have done with one candidate",
+}
 _JOB_STEERING = {
     "cancel": "end the job for good",
     "pause": "start no more rollouts",
@@ -139,9 +144,10 @@ def _sessions(parser: argparse.ArgumentParser) -> None:
     _remote(actions.add_parser("list", help="all sessions"))
     _create(actions.add_parser("create", help="a session from a file, or from a job's winner"))
     _remote(_one(actions.add_parser("show", help="candidates, evidence, recent events")))
-    pin = _one(actions.add_parser("pin", help="serve one candidate to everyone"))
-    pin.add_argument("candidate", metavar="CANDIDATE")
-    _remote(pin)
+    for action, words in _JUDGING.items():
+        judging = _one(actions.add_parser(action, help=words))
+        judging.add_argument("candidate", metavar="CANDIDATE")
+        _remote(judging)
     for action, words in _STEERING.items():
         _remote(_one(actions.add_parser(action, help=words)))
     export = _one(actions.add_parser("export", help="write a prompt to standard output"))

@@ -86,6 +86,13 @@ class UnsupportedEncoding(SidecarError):
     code = "unsupported_encoding"
 
 
+class TooMany(SidecarError):
+    """The caller has had their say: the same call will not succeed later either."""
+
+    status = 429
+    code = "too_many"
+
+
 class Unavailable(SidecarError):
     """We cannot store or serve this now; the same call may succeed later."""
 

@@ -111,6 +111,18 @@ class FeedbackSettings(_Section):
     """A batch of rewards leaves when it is full or this old."""
     max_attempts: int = Field(8, ge=1)
     """Deliveries before a reward becomes a dead letter, with the embedded optimiser."""
+    tokens: bool = False
+    """Whether answers of sessions carry a feedback token (`x-feedback-token`), and `POST /feedback`
+    takes one in place of a key."""
+    token_seconds: float = Field(24 * 3600.0, gt=0, le=366 * 24 * 3600.0)
+    """How long a token is good."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins (`https://host`) whose pages may post feedback and read tokens."""
+
+    @property
+    def page_origins(self) -> frozenset[str]:
+        """The same as browsers write them."""
+        return frozenset(origin.rstrip("/").lower() for origin in self.cors_origins)
 
 
 class SourceSettings(_Section):

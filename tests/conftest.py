@@ -1,4 +1,4 @@
-"""Real Redis servers, one for all tests of a worker."""
+"""Real Redis servers, one for all tests of a worker; and the search for leaks (`--leaks`)."""
 
 import os
 import uuid
@@ -6,6 +6,17 @@ import uuid
 import pytest
 from support.redis_cluster import cluster
 from support.redis_server import named_server, running, wipe
+
+
+def pytest_addoption(parser):
+    parser.addoption("--leaks", action="store_true", help="look for secrets and content in logs")
+
+
+def pytest_configure(config):
+    if config.getoption("leaks"):
+        from support.leaks import Leaks  # noqa: PLC0415  # it changes what it imports
+
+        config.pluginmanager.register(Leaks(), "leaks")
 
 
 @pytest.fixture(scope="session")

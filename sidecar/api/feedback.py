@@ -9,9 +9,11 @@ from typing import Any
 from aiohttp import web
 
 from sidecar.api.body import read_json, read_object
+from sidecar.api.feedback_tokens import TokenApi, rejections
 from sidecar.api.guard import Handler, guarded
 from sidecar.core.ids import is_correlation_id, is_session_id
-from sidecar.errors import InvalidFeedback, InvalidRequest, SidecarError
+from sidecar.errors import InvalidFeedback, InvalidRequest
+from sidecar.feedback.browser import BrowserFeedback
 from sidecar.feedback.intake import Accepted, Intake
 from sidecar.feedback.parse import parse
 from sidecar.rewards.deadletters import DeadLetters
@@ -33,16 +35,19 @@ def routes(
     *,
     durable: Callable[[], bool],
     clock: Callable[[], float] = time.time,
+    browser: BrowserFeedback | None = None,
 ) -> list[web.RouteDef]:
     """The routes of this module; `durable` asks what the store says of itself, which is part of
-    every acknowledgement."""
+    every acknowledgement; `browser` takes what comes with a feedback token, if there are any."""
     api = _FeedbackApi(intake, dead_letters, metrics, durable=durable, clock=clock)
+    tokens = TokenApi(browser, settings, metrics)
 
     def keyed(handler: Handler) -> Handler:
         return guarded(handler, settings)
 
     return [
-        web.post("/feedback", keyed(api.receive)),
+        web.post("/feedback", tokens.door(api.read, api.take, api.acknowledge)),
+        web.post("/feedback/tokens/rotate", keyed(tokens.rotate)),
         web.get("/feedback/dead-letters", keyed(api.list_dead)),
         web.post("/feedback/dead-letters/replay", keyed(api.replay)),
     ]
@@ -64,17 +69,21 @@ class _FeedbackApi:
         self._durable = durable
         self._clock = clock
 
-    async def receive(self, request: web.Request) -> web.Response:
+    async def read(self, request: web.Request) -> Any:
+        """The body of a request that came with a key."""
+        with rejections(self._metrics, SOURCE):
+            return await read_json(request, MAX_BODY)
+
+    async def take(self, body: Any) -> web.Response:
         """202 means stored: each event says whether its rollout was found already."""
-        try:
-            body = await read_json(request, MAX_BODY)
+        with rejections(self._metrics, SOURCE):
             events = parse(body, source=SOURCE, received_at=self._clock(), new_id=new_event_id)
             accepted = await self._intake.accept(events)
-        except SidecarError as error:
-            if error.status < 500:  # noqa: PLR2004  theirs, not ours
-                self._metrics.feedback.labels(SOURCE, "rejected").inc()
-            raise
-        return acknowledged(accepted, durable=self._durable(), single=not isinstance(body, list))
+        return self.acknowledge(accepted, single=not isinstance(body, list))
+
+    def acknowledge(self, accepted: Sequence[Accepted], *, single: bool = True) -> web.Response:
+        """What the sender is told."""
+        return acknowledged(accepted, durable=self._durable(), single=single)
 
     async def list_dead(self, request: web.Request) -> web.Response:
         """Rewards that were given up, oldest first."""

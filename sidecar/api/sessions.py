@@ -43,7 +43,7 @@ def _routes(path: str, api: "SessionApi") -> list[web.RouteDef]:
         web.get(one + "/prompt", keyed(api.prompt)),
         web.get(one + "/export", keyed(api.export)),
         web.post(one + "/reward", keyed(api.reward)),
-        web.post(one + "/pin", keyed(api.pin)),
+        web.post(one + "/{action:pin|approve|retire}", keyed(api.judge)),
         web.post(one + "/{action:pause|resume|cancel|complete|unpin|rollback}", keyed(api.command)),
     ]
 
@@ -96,13 +96,15 @@ class SessionApi:
         body = await read_object(request, self._limit, empty={})
         return await self._command(request, request.match_info["action"], body)
 
-    async def pin(self, request: web.Request) -> web.Response:
-        """Serve one candidate, whatever the evidence, until it is unpinned."""
+    async def judge(self, request: web.Request) -> web.Response:
+        """Serve one candidate whatever the evidence, let a proven one take over, or have done with
+        one."""
         body = await read_object(request, self._limit)
         candidate_id = body.get("candidate_id")
         if not isinstance(candidate_id, str) or not candidate_id:
             raise InvalidRequest("candidate_id must name a candidate", param="candidate_id")
-        return await self._command(request, "pin", {"candidate_id": candidate_id})
+        action = request.match_info["action"]
+        return await self._command(request, action, {"candidate_id": candidate_id})
 
     async def export(self, request: web.Request) -> web.Response:
         """A prompt to keep: the best proven one unless another is named."""

@@ -23,7 +23,11 @@ from sidecar.core.prompt import Demo, Pattern
 from sidecar.core.rollout import Assignment
 from sidecar.errors import Unavailable
 
-ACTIONS = ("pause", "resume", "cancel", "complete", "pin", "unpin", "rollback")
+ACTIONS = (
+    *("pause", "resume", "cancel", "complete", "pin", "unpin", "rollback", "approve", "retire"),
+)
+NAMING = frozenset({"pin", "approve", "retire"})
+"""Those of them that are about one candidate, which `candidate_id` names."""
 
 
 class NotLoaded(Unavailable):

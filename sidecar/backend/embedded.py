@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from sidecar.backend.base import ACTIONS, Mode, NotLoaded, Receipt, Selection
+from sidecar.backend.base import ACTIONS, NAMING, Mode, NotLoaded, Receipt, Selection
 from sidecar.backend.config_files import with_config
 from sidecar.core import ids
 from sidecar.core.feedback import Reward
@@ -210,10 +210,10 @@ class EmbeddedBackend:
         if kind is None:
             raise InvalidRequest(f"unknown action {action!r}; known are {', '.join(_ACTIONS)}")
         subject = ""
-        if kind is Entry.PIN:
+        if action in NAMING:
             subject = arguments.get("candidate_id", "")
             if not isinstance(subject, str) or not subject:
-                raise InvalidRequest("pin needs a candidate_id", param="candidate_id")
+                raise InvalidRequest(f"{action} needs a candidate_id", param="candidate_id")
         await live.command(kind, subject)
         return view.status(live)
 

@@ -15,7 +15,7 @@ import orjson
 import structlog
 
 from sidecar.backend import remote_reading as reading
-from sidecar.backend.base import ACTIONS, NotLoaded, Receipt, Referral
+from sidecar.backend.base import ACTIONS, NAMING, NotLoaded, Receipt, Referral
 from sidecar.backend.config_files import with_config
 from sidecar.backend.remote_api import ALGORITHMS, RemoteApi
 from sidecar.backend.remote_report import Teller
@@ -157,8 +157,8 @@ class RemoteBackend:
         if action not in ACTIONS:
             raise InvalidRequest(f"unknown action {action!r}; known are {', '.join(ACTIONS)}")
         candidate = arguments.get("candidate_id")
-        if action == "pin" and not (isinstance(candidate, str) and candidate):
-            raise InvalidRequest("pin needs a candidate_id", param="candidate_id")
+        if action in NAMING and not (isinstance(candidate, str) and candidate):
+            raise InvalidRequest(f"{action} needs a candidate_id", param="candidate_id")
         session = await self._known(session_id)
         assert session.algorithm is not None
         try:

@@ -136,6 +136,7 @@ def _row(event: FeedbackEvent) -> tuple[str, ...]:
         "rollout": event.rollout_id,
         "completion": event.completion_id,
         "correlation": event.correlation_id,
+        "text": event.fingerprint,
     }
     about = " ".join(f"{name} {own}" for name, own in ids.items() if own is not None)
     taken = f" of {event.retracts}" if event.retracts else ""

@@ -37,6 +37,9 @@ def show_status(out: TextIO, status: Mapping[str, Any]) -> None:
     if rows:
         out.write("\n")
         table(out, _CANDIDATE, rows)
+    for waiting in _list(safety.get("awaiting")):
+        out.write(f"\n{_word(waiting.get('candidate_id'))} waits for approval:\n")
+        out.write(f"{_word(waiting.get('diff'))}\n")
     events = _list(safety.get("events"))[-_EVENTS:]
     if events:
         out.write("\n")

@@ -32,7 +32,8 @@ async def _carry_out(arguments: argparse.Namespace, url: str, key: str | None, o
                 exported = await client.export(arguments.session, arguments.candidate)
                 _write_export(out, exported, arguments.format)
             case action:
-                extra = {"candidate_id": arguments.candidate} if action == "pin" else {}
+                named = hasattr(arguments, "candidate")
+                extra = {"candidate_id": arguments.candidate} if named else {}
                 status = await client.command(arguments.session, action, **extra)
                 _confirm(out, arguments, status)
 
@@ -52,7 +53,13 @@ def _confirm(out: TextIO, arguments: argparse.Namespace, status: dict[str, Any])
     if arguments.json:
         dump(out, status)
         return
-    pinned = f"{getattr(arguments, 'candidate', '')} pinned"
-    done = {"pin": pinned, "unpin": "unpinned", "rollback": "rolled back"}
+    candidate = getattr(arguments, "candidate", "")
+    done = {
+        "pin": f"{candidate} pinned",
+        "unpin": "unpinned",
+        "rollback": "rolled back",
+        "approve": f"{candidate} serves by default now",
+        "retire": f"{candidate} retired",
+    }
     what = done.get(arguments.action, str(status.get("status", arguments.action)))
     out.write(f"{arguments.session}: {what}\n")

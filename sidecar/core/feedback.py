@@ -35,6 +35,8 @@ class FeedbackEvent:
     rollout_id: str | None = None
     completion_id: str | None = None
     correlation_id: str | None = None
+    fingerprint: str | None = None
+    """Of the text of the reply it is about (`core.fingerprint`)."""
     score: float | None = None
     """In [0, 1]; None for comments, corrections and retractions that carry no number."""
     comment: str | None = None

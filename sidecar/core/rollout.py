@@ -66,3 +66,5 @@ class Turn:
     """Captured text of the answer, possibly trimmed."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    fingerprint: str | None = None
+    """Of the answer's text (`core.fingerprint`); None when there was none, or not all of it."""

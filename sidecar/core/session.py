@@ -61,6 +61,8 @@ class Entry(StrEnum):
     PIN = "pin"
     UNPIN = "unpin"
     ROLLBACK = "rollback"
+    APPROVE = "approve"
+    RETIRE = "retire"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,14 @@ Everything that came from a model or from users is screened here, before the jou
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sidecar.core.feedback import merge
 from sidecar.core.prompt import Demo
 from sidecar.core.rollout import Turn
 from sidecar.engine import demos, reflect, screen
 from sidecar.engine.config import SessionConfig
+from sidecar.engine.guards import Lock, told
 from sidecar.engine.mipro_session import GridState
 from sidecar.engine.propose import ProposalFailed, Reflection
 from sidecar.engine.reflect import Experience
@@ -31,11 +33,12 @@ class Author:
         self._store = store
         self._reflection = reflection
         self._config = config
+        self._lock = Lock.of(config.guards, config.baseline)
 
     async def write(self, plan: Plan, known: Sequence[str]) -> tuple[list[str], str]:
         """New texts, as many as planned or fewer, and why the last one was refused."""
         experiences = await self._experiences(plan.examples)
-        question = reflect.prompt(plan.parent, experiences, self._placeholders, tried=plan.tried)
+        question = self._question(plan, experiences)
         texts: list[str] = []
         why = ""
         for _ in range(plan.wanted * _ASKED_AT_MOST):
@@ -43,7 +46,7 @@ class Author:
                 answer = await self._reflection.ask(question, self._config.proposer)
             except ProposalFailed as error:
                 return texts, f"failed: {error}"
-            text = reflect.extract(answer)
+            text = self._lock.closed(reflect.extract(answer))
             why = self._screened(text, plan, experiences, [*known, *texts])
             if not why:
                 texts.append(text)
@@ -51,21 +54,30 @@ class Author:
                 break
         return texts, why
 
+    def _question(self, plan: Plan, experiences: Sequence[Experience]) -> str:
+        """What the reflection model is asked: about the part that it may change, with as much of
+        the users' words as the session lets it read."""
+        mode, lock = self._config.guards.feedback_text, self._lock
+        return reflect.prompt(
+            replace(plan.parent, text=lock.opened(plan.parent.text)),
+            [replace(e, comments=told(e.comments, mode)) for e in experiences],
+            lock.free(self._config.wildcards, self._config.baseline),
+            tried=[(lock.opened(text), mean) for text, mean in plan.tried],
+        )
+
     def _screened(
         self, text: str, plan: Plan, experiences: Sequence[Experience], known: Sequence[str]
     ) -> str:
+        if not self._lock.holds(text):
+            return "changed_lock"
         return screen.refusal(
             text,
             baseline=self._config.baseline,
             parent=plan.parent.text,
-            placeholders=self._placeholders,
+            placeholders=[hole.name for hole in self._config.wildcards],
             known=known,
-            shown=[s for e in experiences for s in (e.asked, *e.comments)],
+            shown=[s for e in experiences for s in (e.asked, e.replied, *e.comments)],
         )
-
-    @property
-    def _placeholders(self) -> list[str]:
-        return [w.name for w in self._config.wildcards]
 
     async def demonstrations(
         self, successes: Sequence[Rewarded], state: GridState

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from sidecar.core.prompt import SYSTEM_ROLES, Pattern, Wildcard
 from sidecar.engine.fields import integer, mapping, number
+from sidecar.engine.guards import Guards, dials_only, held_back, read_guards
 from sidecar.engine.options import Options
 from sidecar.errors import InvalidRequest
 
@@ -65,6 +66,7 @@ class SessionConfig:
     """Proposals over the session's life; 0 for no limit."""
     proposer: Proposer = Proposer()
     options: Options = field(default_factory=Options)
+    guards: Guards = field(default_factory=Guards)
     unused: tuple[str, ...] = ()
     """Keys of the config that an online session has no use for."""
 
@@ -87,6 +89,7 @@ class SessionConfig:
                 "wildcards": tuple(Wildcard(**w) for w in data["wildcards"]),
                 "proposer": Proposer(**known_fields(Proposer, data["proposer"])),
                 "options": Options(**known_fields(Options, data["options"])),
+                "guards": Guards(**known_fields(Guards, data.get("guards", {}))),
                 "unused": tuple(data["unused"]),
             }
         )
@@ -146,6 +149,8 @@ def parse(body: Mapping[str, Any]) -> SessionConfig:
     safety = {**mapping(section.get("safety", {}), f"{where}.safety"),
               **mapping(gepa.get("safety", {}), f"{where}.gepa.safety")}  # fmt: skip
     baseline, wildcards = read_prompt(section.get("initial_prompt"), f"{where}.initial_prompt")
+    guards = read_guards(safety, baseline, f"{where}.gepa.safety")
+    options = read_options(dials_only(safety), f"{where}.gepa.safety")
     return SessionConfig(
         baseline=baseline,
         wildcards=wildcards,
@@ -153,10 +158,11 @@ def parse(body: Mapping[str, Any]) -> SessionConfig:
         max_candidates=integer(gepa, "online_proposer_max_candidates", 0, where, least=0),
         proposer=read_proposer(gepa, section, f"{where}.gepa"),
         options=replace(
-            read_options(safety, f"{where}.gepa.safety"),
+            held_back(options, guards, safety),
             prune_below=number(gepa, "online_prune_threshold", where) or 0.0,
             prune_rewards=integer(gepa, "online_prune_min_rollouts", 20, where, least=1),
         ),
+        guards=guards,
         unused=(*sorted(_OFFLINE & gepa.keys()), *idle_keys(section)),
     )
 

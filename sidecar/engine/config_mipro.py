@@ -19,6 +19,7 @@ from sidecar.engine.config import (
     section_of,
 )
 from sidecar.engine.fields import integer, mapping, number, one_of, only, part
+from sidecar.engine.guards import dials_only, held_back, read_guards
 from sidecar.engine.mipro import FACTORED, GRID_OPTIONS, SURROGATES
 from sidecar.engine.options import Options
 from sidecar.engine.tpe import TpeOptions
@@ -90,13 +91,16 @@ def _config(section: Mapping[str, Any], mipro: Mapping[str, Any], root: str) -> 
     baseline, wildcards = read_prompt(section.get("initial_prompt"), f"{root}.initial_prompt")
     proposer = mapping(mipro.get("proposer", {}), f"{where}.proposer")
     demo = mapping(mipro.get("demo", {}), f"{where}.demo")
+    safety = _safety(section, mipro, root)
+    guards = read_guards(safety, baseline, f"{where}.safety")
     return MiproConfig(
         baseline=baseline,
         wildcards=wildcards,
         min_rollouts=_pause(mipro, where),
         max_candidates=integer(mipro, "online_proposer_max_candidates", 0, where, least=0),
         proposer=read_proposer(mipro, section, where),
-        options=_dials(section, mipro, root),
+        options=held_back(_dials(dials_only(safety), mipro, where), guards, safety),
+        guards=guards,
         unused=(*_unused(mipro, proposer), *idle_keys(section)),
         surrogate=mipro.get("surrogate", FACTORED),
         tpe=_tpe(mipro, where),
@@ -116,19 +120,21 @@ def _pause(mipro: Mapping[str, Any], where: str) -> int:
     return max(rollouts, integer(mipro, "online_proposer_min_rewards", 0, where, least=0))
 
 
-def _dials(section: Mapping[str, Any], mipro: Mapping[str, Any], root: str) -> Options:
+def _safety(section: Mapping[str, Any], mipro: Mapping[str, Any], root: str) -> dict[str, Any]:
+    return {
+        **mapping(section.get("safety", {}), f"{root}.safety"),
+        **mapping(mipro.get("safety", {}), f"{root}.mipro.safety"),
+    }
+
+
+def _dials(safety: dict[str, Any], mipro: Mapping[str, Any], where: str) -> Options:
     """The safety dials: the grid's defaults, then the config's own keys, then `safety`."""
-    where = f"{root}.mipro"
     block = {integer(mipro, name, 10, where, least=1) for name in _BLOCK if name in mipro}
     if len(block) > 1:
         raise InvalidRequest(
             f"{' and '.join(n for n in _BLOCK if n in mipro)} say different things",
             param=f"{where}.{_BLOCK[0]}",
         )
-    safety = {
-        **mapping(section.get("safety", {}), f"{root}.safety"),
-        **mapping(mipro.get("safety", {}), f"{where}.safety"),
-    }
     read_options(safety, f"{where}.safety")
     own = {
         "evict_rewards": block.pop() if block else GRID_OPTIONS.evict_rewards,

@@ -34,7 +34,9 @@ from sidecar.telemetry.metrics import Metrics
 
 _SNAPSHOT_EVERY = 200
 _PAGE = 1000
-_COUNTED = {"proposed", "certified", "promoted", "retired", "rolled_back"}
+NAMING = {Entry.PIN, Entry.APPROVE, Entry.RETIRE}
+"""Commands about one candidate."""
+_COUNTED = {"proposed", "certified", "awaiting", "promoted", "retired", "rolled_back"}
 
 log = structlog.get_logger()
 
@@ -197,8 +199,17 @@ class LiveSession:
             raise Conflict(
                 f"session {self.session_id} is {self.state.status}; create a new one instead"
             )
-        if kind is Entry.PIN and subject not in self.state.candidates:
+        if kind in NAMING and subject not in self.state.candidates:
             raise NotFound(f"session {self.session_id} has no candidate {subject!r}")
+        policy = self.state.policy
+        if kind is Entry.APPROVE and subject not in policy.awaiting:
+            raise Conflict(f"candidate {subject} does not wait for approval")
+        live = {*policy.challengers, *policy.certified} - {policy.incumbent}
+        if kind is Entry.RETIRE and subject not in live:
+            raise Conflict(
+                f"candidate {subject} is not one that can be retired: the baseline always serves, "
+                "and what serves by default is rolled back"
+            )
 
     # -- proposing ------------------------------------------------------------------------------
 

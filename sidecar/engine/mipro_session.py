@@ -58,7 +58,8 @@ class GridState(SessionState):
         """A session in which nothing has happened yet."""
         text = config.baseline
         baseline = Candidate(BASELINE, text, None, "baseline", created_at, cell=(0, 0))
-        policy = GridPolicy(config.options, surrogate=config.surrogate)
+        manual = config.guards.promotion == "manual"
+        policy = GridPolicy(config.options, manual=manual, surrogate=config.surrogate)
         policy.learn(0)
         return GridState(
             config,

@@ -33,7 +33,7 @@ class Move:
     """Something the policy did: shown to people, counted in metrics."""
 
     kind: str
-    """certified | promoted | retired | rolled_back."""
+    """certified | awaiting | promoted | retired | rolled_back."""
     candidate_id: str
     detail: dict[str, float | str]
     """The evidence for it."""
@@ -87,6 +87,10 @@ class Policy:
     """State of the allocation of one session."""
 
     options: Options = field(default_factory=Options)
+    manual: bool = False
+    """Whether a proven challenger waits for a person's approval."""
+    awaiting: list[str] = field(default_factory=list)
+    """Challengers that do."""
     arms: dict[str, Arm] = field(default_factory=lambda: {BASELINE: Arm(BASELINE, None, 0)})
     challengers: list[str] = field(default_factory=list)
     certified: list[str] = field(default_factory=list)
@@ -213,11 +217,12 @@ class Policy:
         belief = self.belief(candidate, self.incumbent, now)
         moves: list[Move] = []
         if candidate in self.challengers:
-            if lead is not None:
-                self.challengers.remove(candidate)
-                self.certified.append(candidate)
-                self.leads.setdefault(candidate, 0.0)
-                moves.append(Move("certified", candidate, self._evidence(candidate, belief)))
+            if lead is not None and self.manual:
+                if candidate not in self.awaiting:
+                    self.awaiting.append(candidate)
+                    moves.append(Move("awaiting", candidate, self._evidence(candidate, belief)))
+            elif lead is not None:
+                moves.append(self._certify(candidate, belief))
             elif why := self._hopeless(belief, arm) or self._outclassed(candidate, now):
                 self.challengers.remove(candidate)
                 return [self._retire(candidate, now, why)]
@@ -228,6 +233,12 @@ class Policy:
         ):
             moves.append(self._promote(candidate, belief))
         return moves
+
+    def _certify(self, candidate: str, belief: Difference) -> Move:
+        self.challengers.remove(candidate)
+        self.certified.append(candidate)
+        self.leads.setdefault(candidate, 0.0)
+        return Move("certified", candidate, self._evidence(candidate, belief))
 
     def _hopeless(self, belief: Difference, arm: Arm) -> str:
         """Why a challenger should leave; empty if it should not."""
@@ -292,9 +303,31 @@ class Policy:
         arm.retire(why)
         self.trials.pop(candidate, None)
         self.leads.pop(candidate, None)
+        self.awaiting = [c for c in self.awaiting if c != candidate]
         return Move(
             "retired", candidate, {"why": why, "rewards": arm.n, "mean": round(arm.mean, 4)}
         )
+
+    def approve(self, candidate: str, now: int) -> list[Move]:
+        """A person lets a proven candidate serve: it becomes the incumbent."""
+        if candidate not in self.awaiting:
+            return []
+        self.awaiting.remove(candidate)
+        belief = self.belief(candidate, self.incumbent, now)
+        moves = [self._certify(candidate, belief), self._promote(candidate, belief)]
+        moves += self._thin_certified(now)
+        self.share(now)
+        return moves
+
+    def dismiss(self, candidate: str, now: int) -> list[Move]:
+        """A person does not want it tried any more. The incumbent stays; that is rolled back."""
+        for role in (self.challengers, self.certified):
+            if candidate in role and candidate != self.incumbent:
+                role.remove(candidate)
+                move = self._retire(candidate, now, "retired by hand")
+                self.share(now)
+                return [move]
+        return []
 
     def _thin_certified(self, now: int) -> list[Move]:
         if len(self.certified) <= self.options.certified:
@@ -321,7 +354,7 @@ class Policy:
                     candidate, now, why if candidate == failed else "not proven after a change"
                 )
         self.challengers += others[:room]
-        self.certified = []
+        self.certified, self.awaiting = [], []
         for candidate in self.challengers:
             self.trials[candidate] = Trial()
             self.arms[candidate].level = 0.0

@@ -89,7 +89,8 @@ class SessionState:
     def begin(config: SessionConfig, salt: str, created_at: float) -> "SessionState":
         """A session in which nothing has happened yet."""
         baseline = Candidate(BASELINE, config.baseline, None, "baseline", created_at)
-        return SessionState(config, salt, {BASELINE: baseline}, policy=Policy(config.options))
+        policy = Policy(config.options, manual=config.guards.promotion == "manual")
+        return SessionState(config, salt, {BASELINE: baseline}, policy=policy)
 
     @property
     def texts(self) -> list[str]:
@@ -132,10 +133,19 @@ class SessionState:
                 # Nothing was put to the test, so the next try need not wait for a whole round.
                 self.since = self.config.min_rollouts // 2
                 return [Move("refused", "", {"why": str(entry.payload.get("why", ""))})]
-            case Entry.ROLLBACK:
-                return [self.policy.roll_back(self.tick, "rolled back by hand")]
+            case Entry.ROLLBACK | Entry.APPROVE | Entry.RETIRE:
+                return self._judge(entry)
             case _:
                 return self._steer(entry)
+
+    def _judge(self, entry: JournalEntry) -> list[Move]:
+        match entry.kind:
+            case Entry.APPROVE:
+                return self.policy.approve(entry.subject, self.tick)
+            case Entry.RETIRE:
+                return self.policy.dismiss(entry.subject, self.tick)
+            case _:
+                return [self.policy.roll_back(self.tick, "rolled back by hand")]
 
     def _steer(self, entry: JournalEntry) -> list[Move]:
         match entry.kind:

@@ -7,11 +7,12 @@ it; what is *proven* stands under `safety`, with the evidence.
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from difflib import unified_diff
 from typing import Any
 
 from sidecar.core.ids import BASELINE
 from sidecar.core.prompt import Pattern, Place
-from sidecar.core.session import SessionRecord
+from sidecar.core.session import Candidate, SessionRecord
 from sidecar.engine import levers
 from sidecar.engine.evidence import LEADS
 from sidecar.engine.live import LiveSession
@@ -164,6 +165,8 @@ def _safety(state: SessionState, now: int) -> dict[str, Any]:
         "allowed": round(policy.options.risk * policy.seen + policy.options.risk_slack, 2),
         "delta": policy.options.delta,
         "pinned": state.pinned or None,
+        "promotion": state.config.guards.promotion,
+        "awaiting": [_awaiting(state, c) for c in policy.awaiting],
         "rollback_detector": round(policy.watch.detector.value, 4),
         "rollback_alarm": policy.options.alarm,
         "refused_proposals": state.refused,
@@ -171,6 +174,20 @@ def _safety(state: SessionState, now: int) -> dict[str, Any]:
         "unused_config": list(state.config.unused),
         "events": list(state.events)[-_EVENTS_SHOWN:],
     }
+
+
+def _awaiting(state: SessionState, candidate_id: str) -> dict[str, Any]:
+    """What a person is to approve of: the change to what serves by default."""
+    replaces = state.policy.incumbent
+    old, new = (state.candidates[c] for c in (replaces, candidate_id))
+    lines = unified_diff(_lines(old), _lines(new), replaces, candidate_id, lineterm="")
+    return {"candidate_id": candidate_id, "replaces": replaces, "diff": "\n".join(lines)}
+
+
+def _lines(candidate: Candidate) -> list[str]:
+    """All that a candidate makes a call say, as lines."""
+    shown = [f"[user] {d.user}\n[assistant] {d.assistant}" for d in candidate.demos]
+    return "\n".join([candidate.text, *shown]).splitlines()
 
 
 def export(live: LiveSession, candidate_id: str | None) -> dict[str, Any]:

@@ -58,12 +58,14 @@ class Attributor:
         """The rollout an event is about, None if not known yet. Raises `InvalidFeedback` for ids
         that contradict each other or leave a choice."""
         rollout_id = event.rollout_id or event.correlation_id
-        by_rollout, by_completion = [], []
+        by_rollout, by_completion, by_text = [], [], []
         if rollout_id is not None:
             by_rollout = await self._store.locate(rollout_id=rollout_id)
         if event.completion_id is not None:
             by_completion = await self._store.locate(completion_id=event.completion_id)
-        return resolve(event, by_rollout, by_completion)
+        if event.fingerprint is not None:
+            by_text = await self._store.locate(fingerprint=event.fingerprint)
+        return resolve(event, by_rollout, by_completion, by_text)
 
     async def attribute(self, event: FeedbackEvent, to: Assignment) -> bool:
         """Tie a stored event to a rollout; False if that had happened before."""

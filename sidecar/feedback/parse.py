@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from sidecar.core.feedback import FeedbackEvent, Kind
+from sidecar.core.fingerprint import fingerprint, is_fingerprint
 from sidecar.core.ids import is_correlation_id, is_session_id
 from sidecar.errors import InvalidFeedback
 from sidecar.feedback.signals import SCORED
@@ -28,6 +29,7 @@ _FOREIGN_ID = re.compile(r"[!-~]{1,128}")
 _FIELDS = frozenset(
     {
         *("event_id", "id", "rollout_id", "completion_id", "correlation_id", "session_id"),
+        *("fingerprint", "reply_text"),
         *("thumbs", "rating", "score", "correction", "comment"),
         *("retracts", "retract", "actor", "details"),
     }
@@ -54,7 +56,8 @@ def _event(
     item: Any, at: str, source: str, received_at: float, new_id: Callable[[], str]
 ) -> FeedbackEvent:
     fields = _fields(item, at)
-    rollout_id, completion_id, correlation_id, session_id = _about(fields, at)
+    text = _fingerprint(fields, at)
+    rollout_id, completion_id, correlation_id, session_id = _about(fields, text, at)
     kind, score = _said(fields, at)
     return FeedbackEvent(
         event_id=_own_id(fields, at) or new_id(),
@@ -65,6 +68,7 @@ def _event(
         rollout_id=rollout_id,
         completion_id=completion_id,
         correlation_id=correlation_id,
+        fingerprint=text,
         score=score,
         comment=_text(fields, "comment", at),
         correction=_text(fields, "correction", at),
@@ -104,14 +108,32 @@ def _own_id(fields: Json, at: str) -> str | None:
     return _id(fields, "event_id", at, _is_foreign_id) or _id(fields, "id", at, _is_foreign_id)
 
 
-def _about(fields: Json, at: str) -> tuple[str | None, str | None, str | None, str | None]:
+def _fingerprint(fields: Json, at: str) -> str | None:
+    """Of the reply's text, worked out here if the text itself came: that goes no further."""
+    given, text = fields.get("fingerprint"), fields.get("reply_text")
+    if given is not None and not (isinstance(given, str) and is_fingerprint(given.lower())):
+        raise _invalid(at, "fingerprint", "must be a SHA-256 in 64 hexadecimal digits")
+    if not isinstance(text, str | None):
+        raise _invalid(at, "reply_text", "must be text")
+    own = fingerprint(text) if text is not None else None
+    if own is not None and given is not None and given.lower() != own:
+        raise _invalid(at, "fingerprint", "is not that of reply_text: give one of them")
+    return own or (given.lower() if given is not None else None)
+
+
+def _about(
+    fields: Json, text: str | None, at: str
+) -> tuple[str | None, str | None, str | None, str | None]:
     rollout = _id(fields, "rollout_id", at, is_correlation_id)
     completion = _id(fields, "completion_id", at, _is_foreign_id)
     correlation = _id(fields, "correlation_id", at, is_correlation_id)
     session = _id(fields, "session_id", at, is_session_id)
-    if rollout is None and completion is None and correlation is None:
+    if rollout is None and completion is None and correlation is None and text is None:
         raise _invalid(
-            at, "rollout_id", "is missing: give rollout_id, completion_id or correlation_id"
+            at,
+            "rollout_id",
+            "is missing: give rollout_id, completion_id or correlation_id, or the fingerprint or "
+            "reply_text of the reply",
         )
     if rollout is not None and correlation is not None and rollout != correlation:
         raise _invalid(

@@ -16,6 +16,7 @@ from sidecar.gateway.call import Call, Kind, Plan
 from sidecar.gateway.capture import Capture, is_event_stream
 from sidecar.gateway.chat import Chat, Unmatched, Unreadable, parse, read_up_to
 from sidecar.gateway.credentials import Credentials
+from sidecar.gateway.handout import Handout
 from sidecar.gateway.identity import ChainMemory
 from sidecar.gateway.planner import Caller, Planner
 from sidecar.gateway.recall import Recall
@@ -73,10 +74,12 @@ class Gateway:
         referred: Referred | None = None,
         claims: Claims | None = None,
         shared: bool = False,
+        handout: Handout | None = None,
     ) -> None:
         """`on_turn` is told whenever a turn has been queued for the store; `referred` is the way
         to the backend, where that is a remote one; `claims` tells what is not in memory, and
-        `shared` says that other sidecars put things into the store, too."""
+        `shared` says that other sidecars put things into the store, too; `handout` adds to the
+        answers of sessions what pages send feedback with."""
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
@@ -89,6 +92,7 @@ class Gateway:
         )
         self._upstream = Upstream(settings.provider)
         self._referred = referred
+        self._handout = handout
         self._recall = None
         if claims is not None:
             budget = settings.store.timeout_ms / 1000
@@ -263,7 +267,7 @@ class Gateway:
 
     async def _relay(self, call: Call, upstream: ClientResponse) -> Answer:
         relay = Relay(call.request, upstream)
-        response = relay.response(_answer_headers(call, upstream))
+        response = relay.response(self._answer_headers(call, upstream))
         if call.plan and call.plan.selection:
             call.capture = Capture(
                 upstream.headers.get(hdrs.CONTENT_TYPE, ""),
@@ -279,6 +283,18 @@ class Gateway:
         is_error = upstream.status >= 400  # noqa: PLR2004 - where HTTP's errors begin
         call.outcome = _OUTCOMES.get(end, Outcome.FAILED if is_error else Outcome.DONE)
         return response
+
+    def _answer_headers(self, call: Call, upstream: ClientResponse) -> Headers:
+        """The provider's headers, and ours on a session's call only."""
+        received = from_raw(upstream.raw_headers)
+        if call.plan is None:
+            return for_client(received, [])
+        added = call.plan.headers(call.algorithm)
+        if self._handout is not None and call.kind is not Kind.TRIAL:
+            added += self._handout.headers(call.plan, call.request.headers, upstream.headers)
+        if is_event_stream(upstream.headers.get(hdrs.CONTENT_TYPE, "")):
+            added.append(("x-accel-buffering", "no"))
+        return for_client(received, added)
 
     def _first_byte(self, call: Call) -> None:
         self._metrics.first_chunk.observe(call.elapsed)
@@ -306,17 +322,6 @@ def _check(request: web.Request, url: SessionUrl) -> None:
         raise InvalidRequest("The session id in the URL is not one.", param="session_id")
     if url.correlation is not None and not is_correlation_id(url.correlation):
         raise InvalidRequest("The correlation id in the URL is not one.", param="correlation_id")
-
-
-def _answer_headers(call: Call, upstream: ClientResponse) -> Headers:
-    """The provider's headers, and ours on a session's call only."""
-    received = from_raw(upstream.raw_headers)
-    if call.plan is None:
-        return for_client(received, [])
-    added = call.plan.headers(call.algorithm)
-    if is_event_stream(upstream.headers.get(hdrs.CONTENT_TYPE, "")):
-        added.append(("x-accel-buffering", "no"))
-    return for_client(received, added)
 
 
 async def _resumed(head: bytes, request: web.Request) -> AsyncIterator[bytes]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import structlog
 
+from sidecar.core.fingerprint import fingerprint
 from sidecar.core.rollout import Outcome, Turn
 from sidecar.gateway.answer import Answer
 from sidecar.gateway.call import Call, Plan
@@ -79,6 +80,7 @@ class Settler(ABC):
             reply=answer.text(limit),
             prompt_tokens=answer.prompt_tokens,
             completion_tokens=answer.completion_tokens,
+            fingerprint=fingerprint(answer.reply.text) if answer.reply is not None else None,
         )
 
 

@@ -31,6 +31,7 @@ def wrong(settings: Settings) -> Iterator[Complaint]:
     yield from _backend(settings)
     yield from _store(settings)
     yield from wrong_sources(settings, _may_be_open(settings))
+    yield from _feedback(settings)
     yield from _routes(settings)
     yield from _sessions(settings)
 
@@ -49,6 +50,11 @@ def doubtful(settings: Settings) -> Iterator[Complaint]:
             )
     yield from _plain_redis(settings)
     yield from doubtful_sources(settings)
+    if settings.feedback.cors_origins and not settings.feedback.tokens:
+        yield Complaint(
+            "feedback.cors_origins",
+            "pages cannot keep a key secret; feedback.tokens = true lets them do without one",
+        )
     key = settings.provider.api_key or settings.engine.proposer_api_key
     if settings.sessions and key is None and not remote:
         yield Complaint(
@@ -243,6 +249,11 @@ def _redis(settings: Settings) -> Iterator[Complaint]:
     elif odd := sorted(options - _REDIS_OPTIONS):
         allowed = ", ".join(sorted(_REDIS_OPTIONS))
         yield Complaint(name, f"has options that cannot be set ({len(odd)}); only {allowed} can")
+
+
+def _feedback(settings: Settings) -> Iterator[Complaint]:
+    for i, origin in enumerate(settings.feedback.cors_origins):
+        yield from _origin(f"feedback.cors_origins.{i}", origin)
 
 
 def _routes(settings: Settings) -> Iterator[Complaint]:

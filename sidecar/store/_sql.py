@@ -135,6 +135,11 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     CREATE INDEX turn_of_chain ON turn (session_id, chain_key, id) WHERE chain_key IS NOT NULL;
     """,
+    """
+    ALTER TABLE turn ADD COLUMN fingerprint TEXT;
+    CREATE INDEX turn_by_fingerprint ON turn (fingerprint, session_id, rollout_id)
+        WHERE fingerprint IS NOT NULL;
+    """,
 )
 """One script per version of the schema; never edit one that was released, add the next."""
 
@@ -144,12 +149,23 @@ INSERT_ASSIGNMENTS = """
     ON CONFLICT DO NOTHING
 """
 FIND_ASSIGNMENT = "SELECT body FROM assignment WHERE session_id = ? AND rollout_id = ?"
+OF_ROLLOUT = "SELECT body FROM assignment WHERE rollout_id = ? ORDER BY id"
+OF_COMPLETION = """
+    SELECT body FROM assignment WHERE (session_id, rollout_id) IN
+    (SELECT session_id, rollout_id FROM turn WHERE completion_id = ?) ORDER BY id
+"""
+OF_FINGERPRINT = """
+    SELECT body FROM
+    (SELECT DISTINCT session_id, rollout_id FROM turn WHERE fingerprint = ?)
+    JOIN assignment USING (session_id, rollout_id) LIMIT ?
+"""
 INSERT_TURNS = """
     INSERT INTO turn
-        (turn_id, session_id, rollout_id, started_at, completion_id, chain_key, captured, body)
+        (turn_id, session_id, rollout_id, started_at, completion_id, chain_key, fingerprint,
+        captured, body)
     SELECT value ->> 'turn_id', value ->> 'session_id', value ->> 'rollout_id',
         value ->> 'started_at', value ->> 'completion_id', value ->> 'chain_key',
-        value ->> 'reply' <> '' OR value ->> 'request' <> '[]', value
+        value ->> 'fingerprint', value ->> 'reply' <> '' OR value ->> 'request' <> '[]', value
     FROM json_each(?) WHERE true
     ON CONFLICT DO NOTHING
 """

@@ -34,6 +34,8 @@ from sidecar.errors import Unavailable
 
 CLOSED = 2**53 - 1
 """A fencing token above all that are granted: whoever writes with it is the last one to write."""
+LOCATED = 100
+"""Most assignments that a reply's text leads to: what so many said tells nobody apart."""
 
 
 class StoreError(Unavailable):
@@ -118,10 +120,15 @@ class Rollouts(Protocol):
         """The assignment of a rollout in a session."""
 
     async def locate(
-        self, *, rollout_id: str | None = None, completion_id: str | None = None
+        self,
+        *,
+        rollout_id: str | None = None,
+        completion_id: str | None = None,
+        fingerprint: str | None = None,
     ) -> list[Assignment]:
         """Every assignment, in any session, of this rollout id or holding a turn with this
-        completion id (exactly one of the two is given)."""
+        completion id or whose reply has this fingerprint (exactly one of the three is given). Of
+        those with the fingerprint at most `LOCATED`: when there are so many, there may be more."""
 
     async def recent_assignments(self, session_id: str, limit: int) -> list[Assignment]:
         """The newest assignments, newest first."""

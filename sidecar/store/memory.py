@@ -16,7 +16,15 @@ from sidecar.core.feedback import FeedbackEvent
 from sidecar.core.job import JobEvent, JobRecord
 from sidecar.core.rollout import Assignment, Turn
 from sidecar.core.session import Entry, JournalEntry, SessionRecord, Snapshot
-from sidecar.store.base import Counts, DeadLetter, Deposed, DueReward, JournalMoved, Secret
+from sidecar.store.base import (
+    LOCATED,
+    Counts,
+    DeadLetter,
+    Deposed,
+    DueReward,
+    JournalMoved,
+    Secret,
+)
 
 _Key = tuple[str, str]
 """Session id and rollout id."""
@@ -68,17 +76,23 @@ class _Rollouts:
         return self._assignments.get((session_id, rollout_id))
 
     async def locate(
-        self, *, rollout_id: str | None = None, completion_id: str | None = None
+        self,
+        *,
+        rollout_id: str | None = None,
+        completion_id: str | None = None,
+        fingerprint: str | None = None,
     ) -> list[Assignment]:
         """See `base.Rollouts`."""
-        if completion_id is None:
+        if rollout_id is not None:
             return [a for a in self._assignments.values() if a.rollout_id == rollout_id]
         holders = {
             (turn.session_id, turn.rollout_id)
             for turn in self._turns.values()
-            if turn.completion_id == completion_id
+            if (turn.completion_id if fingerprint is None else turn.fingerprint)
+            == (completion_id if fingerprint is None else fingerprint)
         }
-        return [a for key, a in self._assignments.items() if key in holders]
+        found = [a for key, a in self._assignments.items() if key in holders]
+        return found if fingerprint is None else found[:LOCATED]
 
     async def recent_assignments(self, session_id: str, limit: int) -> list[Assignment]:
         """See `base.Rollouts`; the newest is the one recorded last."""

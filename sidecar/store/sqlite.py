@@ -18,7 +18,15 @@ from sidecar.store import _records, _sql
 from sidecar.store._file import SqliteFile
 from sidecar.store._jobs import SqliteJobs
 from sidecar.store._leases import SqliteLeases
-from sidecar.store.base import Counts, DeadLetter, Deposed, DueReward, JournalMoved, Secret
+from sidecar.store.base import (
+    LOCATED,
+    Counts,
+    DeadLetter,
+    Deposed,
+    DueReward,
+    JournalMoved,
+    Secret,
+)
 
 PRUNE_STEP = 500
 """Turns emptied per transaction, so that acknowledgements pass between the steps."""
@@ -58,19 +66,19 @@ class _Rollouts(SqliteFile):
         return _records.to_assignment(*rows[0]) if rows else None
 
     async def locate(
-        self, *, rollout_id: str | None = None, completion_id: str | None = None
+        self,
+        *,
+        rollout_id: str | None = None,
+        completion_id: str | None = None,
+        fingerprint: str | None = None,
     ) -> list[Assignment]:
         """See `base.Rollouts`."""
-        if completion_id is None:
-            rows = await self.rows(
-                "SELECT body FROM assignment WHERE rollout_id = ? ORDER BY id", rollout_id
-            )
+        if rollout_id is not None:
+            rows = await self.rows(_sql.OF_ROLLOUT, rollout_id)
+        elif completion_id is not None:
+            rows = await self.rows(_sql.OF_COMPLETION, completion_id)
         else:
-            rows = await self.rows(
-                """SELECT body FROM assignment WHERE (session_id, rollout_id) IN
-                (SELECT session_id, rollout_id FROM turn WHERE completion_id = ?) ORDER BY id""",
-                completion_id,
-            )
+            rows = await self.rows(_sql.OF_FINGERPRINT, fingerprint, LOCATED)
         return [_records.to_assignment(*row) for row in rows]
 
     async def recent_assignments(self, session_id: str, limit: int) -> list[Assignment]:

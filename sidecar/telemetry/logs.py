@@ -42,7 +42,8 @@ def configure(level: str, style: str = "auto", stream: TextIO | None = None) -> 
         )
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    for chatty in ("httpx", "httpx2", "openai"):  # a line per request of the engine's own
+    # Several lines per request of the engine's own, headers and cookies among them.
+    for chatty in ("httpx", "httpx2", "httpcore", "httpcore2", "openai"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.configure(
         processors=[

@@ -96,7 +96,7 @@ class Metrics:
             ["session", "outcome"],
             registry=registry,
         )
-        """outcome: proposed | screened_out | failed | certified | promoted | retired |
+        """outcome: proposed | screened_out | failed | certified | awaiting | promoted | retired |
         rolled_back."""
         self.jobs = Counter(
             "sidecar_jobs",

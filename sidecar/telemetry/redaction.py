@@ -38,6 +38,7 @@ _IN_TEXT = (
     ),
     re.compile(r"(?i)\b(bearer)(\s+)[a-z0-9._~+/=-]{6,}"),
     re.compile(r"()\b(sk[-_])[A-Za-z0-9_-]{6,}"),
+    re.compile(r"()\b(v1\.)[A-Za-z0-9_.:~-]+\.[0-9a-f]{64}\b"),  # a feedback token
     re.compile(r"(?i)\b([a-z][a-z0-9+.-]*)(://)[^\s/@]+(?=@)"),
 )
 

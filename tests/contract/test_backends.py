@@ -297,8 +297,9 @@ async def test_a_session_that_is_over_counts_nothing_and_obeys_nobody(place, end
     for action in ("pause", "resume", "cancel", "complete", "unpin", "rollback"):
         with pytest.raises(Conflict):
             await place.backend.command(SESSION, action, {})
-    with pytest.raises(Conflict):
-        await place.backend.command(SESSION, "pin", {"candidate_id": "baseline"})
+    for action in ("pin", "approve", "retire"):
+        with pytest.raises(Conflict):
+            await place.backend.command(SESSION, action, {"candidate_id": "baseline"})
     assert await place.backend.status(SESSION) == before
 
 
@@ -335,12 +336,16 @@ async def test_a_pinned_candidate_serves_all_that_is_new_until_it_is_unpinned(pl
 async def test_a_wrong_command_says_what_is_wrong(backend):
     with pytest.raises(InvalidRequest):
         await backend.command(SESSION, "dance", {})
-    for arguments in ({}, {"candidate_id": ""}, {"candidate_id": 7}):
-        with pytest.raises(InvalidRequest) as error:
-            await backend.command(SESSION, "pin", arguments)
-        assert error.value.param == "candidate_id"
-    with pytest.raises(NotFound):
-        await backend.command(SESSION, "pin", {"candidate_id": "cand_unknown"})
+    for action in ("pin", "approve", "retire"):
+        for arguments in ({}, {"candidate_id": ""}, {"candidate_id": 7}):
+            with pytest.raises(InvalidRequest) as error:
+                await backend.command(SESSION, action, arguments)
+            assert error.value.param == "candidate_id"
+        with pytest.raises(NotFound):
+            await backend.command(SESSION, action, {"candidate_id": "cand_unknown"})
+    for action in ("approve", "retire"):
+        with pytest.raises(Conflict):
+            await backend.command(SESSION, action, {"candidate_id": "baseline"})
     assert (await backend.status(SESSION))["safety"]["journal_seq"] == 0
 
 

@@ -44,8 +44,11 @@ NOT_THERE = {
     "upload_env_key": 400,
     "verify_env_key": 404,
     "replay_dead_letter": 404,
+    "rotate_feedback_tokens": 403,
+    "approve_candidate": 409,
+    "retire_candidate": 409,
 }
-"""What operations say whose examples name something that is not there."""
+"""What operations say whose examples name something that is not there, or is switched off."""
 
 
 def _judged(which, *refusals, lenient=False):

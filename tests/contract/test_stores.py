@@ -12,7 +12,7 @@ from support.stores import assigned, attributed, event, turned
 
 from sidecar.core.feedback import Kind
 from sidecar.core.rollout import Outcome
-from sidecar.store.base import Counts, DeadLetter, DueReward
+from sidecar.store.base import LOCATED, Counts, DeadLetter, DueReward
 
 # Assignments and turns
 
@@ -74,6 +74,32 @@ async def test_a_completion_id_is_located_by_any_turn_that_holds_it(place):
     assert await store.locate(completion_id="c-4") == []
 
 
+async def test_a_replys_text_leads_to_every_rollout_that_gave_it(place):
+    for rollout, session in (("r1", "s"), ("r2", "s"), ("r1", "other")):
+        place.store.record_assignment(assigned(rollout, session))
+    said = (
+        *(("a", "r1", "s", "yes"), ("b", "r1", "s", "yes"), ("c", "r1", "other", "yes")),
+        *(("d", "r2", "s", "no"), ("e", "nowhere", "s", "lost"), ("f", "r2", "s", None)),
+    )
+    for turn, rollout, session, fingerprint in said:
+        place.store.record_turn(turned(turn, rollout, session, fingerprint=fingerprint))
+    store = await place.written()
+    found = await store.locate(fingerprint="yes")
+    both = [assigned("r1", "other"), assigned("r1")]
+    assert sorted(found, key=lambda a: a.session_id) == both
+    assert await store.locate(fingerprint="no") == [assigned("r2")]
+    assert await store.locate(fingerprint="lost") == []
+    assert await store.locate(fingerprint="unheard-of") == []
+
+
+async def test_a_text_that_very_many_gave_leads_to_a_bounded_number_of_them(place):
+    for number in range(LOCATED + 7):
+        place.store.record_assignment(assigned(f"r{number}"))
+        place.store.record_turn(turned(f"t{number}", f"r{number}", fingerprint="yes"))
+    store = await place.written()
+    assert len(set(await store.locate(fingerprint="yes"))) == LOCATED
+
+
 async def test_a_turn_comes_back_as_it_was_whatever_users_wrote(place):
     request = (("system", 'Say "hi"\n\0'), ("user", "half a pair: \ud83d, a whole one: 😀"))
     wanted = turned(
@@ -82,6 +108,7 @@ async def test_a_turn_comes_back_as_it_was_whatever_users_wrote(place):
         status=None,
         completion_id="c",
         chain_key="k",
+        fingerprint="f",
         request=request,
         reply="ünïcode \ud800",
         prompt_tokens=2**40,

@@ -125,6 +125,8 @@ ROUTES = [
     ("POST", "/resume"),
     ("POST", "/cancel"),
     ("POST", "/unpin"),
+    ("POST", "/approve"),
+    ("POST", "/retire"),
     ("POST", "/rollback"),
     ("POST", "/pin"),
     ("POST", "/reward"),

@@ -19,9 +19,9 @@ class FailingStore(MemoryStore):
         self._check("add_feedback")
         return await super().add_feedback(events, park_until)
 
-    async def locate(self, *, rollout_id=None, completion_id=None):
+    async def locate(self, **named):
         self._check("locate")
-        return await super().locate(rollout_id=rollout_id, completion_id=completion_id)
+        return await super().locate(**named)
 
     async def attribute(self, event_id, session_id, rollout_id) -> bool:
         self._check("attribute")

@@ -145,9 +145,14 @@ async def test_steering_posts_the_action(api, run, action):
     assert (method, path, json.loads(body)) == ("POST", f"{BASE}/tutor/{action}", {})
 
 
-async def test_pin_says_which_candidate(api, run):
-    _, out, _ = await run("sessions", "pin", "tutor", "cand_1", "--url", api.url)
-    assert out == "tutor: cand_1 pinned\n"
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [("pin", "pinned"), ("approve", "serves by default now"), ("retire", "retired")],
+)
+async def test_what_is_about_a_candidate_says_which(api, run, action, said):
+    _, out, _ = await run("sessions", action, "tutor", "cand_1", "--url", api.url)
+    assert out == f"tutor: cand_1 {said}\n"
+    assert api.calls[0][1] == f"{BASE}/tutor/{action}"
     assert json.loads(api.calls[0][2]) == {"candidate_id": "cand_1"}
 
 

@@ -48,6 +48,9 @@ _SYSTEMS = {
         f"How it was served: {'; '.join(f'`{mode}` {words}' for mode, words in _MODES.items())}.",
         text(enum=[str(mode) for mode in Mode]),
     ),
+    "x-feedback-token": _header(
+        "What a page may send feedback with in place of a key; only with `feedback.tokens`."
+    ),
     "x-sidecar-reason": _header("Why it was not served as it should have been; else absent."),
 }
 

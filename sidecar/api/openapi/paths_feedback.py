@@ -15,8 +15,13 @@ _OPERATIONS = (
         DETAILS.replies(
             done("FeedbackAnswer", "Stored, all of it."), 400, 413, 422, 503, status=202
         )
-        | {409: DETAILS.refusal(409, "An event of that id came before, with other content.")},
-        "Each event says what it is about and what was said.",
+        | {
+            403: DETAILS.refusal(403, "The token is for another rollout."),
+            409: DETAILS.refusal(409, "An event of that id came before, with other content."),
+            429: DETAILS.refusal(429, "A page has changed its mind too often."),
+        },
+        "Each event says what it is about and what was said. A page sends a `token` in place of a "
+        "key (`feedback.tokens`).",
         body=Body(ref("Feedback"), {"rollout_id": ROLLOUT, "thumbs": "up", "comment": "Thanks!"}),
     ),
     Operation(
@@ -39,6 +44,15 @@ _OPERATIONS = (
         "business; for the kind `generic` it is what `/feedback` takes.",
         body=Body({}, {"rollout_id": ROLLOUT, "thumbs": "up"}),
         key=Key.NONE,
+    ),
+    Operation(
+        "POST",
+        "/feedback/tokens/rotate",
+        "rotate_feedback_tokens",
+        "Sign feedback tokens with a new key",
+        DETAILS.replies(done("TokensRotated", "From now on."), 400, 413, 503)
+        | {403: DETAILS.refusal(403, "There are no feedback tokens (`feedback.tokens`).")},
+        body=Body(ref("TokenRotation"), {"revoke": False}, required=False),
     ),
     Operation(
         "GET",

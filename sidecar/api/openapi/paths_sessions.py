@@ -34,6 +34,18 @@ _COMMANDS = {
     ),
 }
 
+_JUDGEMENTS = {
+    "pin": ("Pin: serve one candidate, whatever the evidence", "Until it is unpinned."),
+    "approve": (
+        "Approve: let a proven candidate serve by default",
+        "One that stands in the status under `safety.awaiting`, with what it changes.",
+    ),
+    "retire": (
+        "Retire: have done with one candidate",
+        "Not the one that serves by default: that is rolled back.",
+    ),
+}
+
 CORRELATION = query(
     "correlation_id",
     "A conversation that the URLs are to hold.",
@@ -51,6 +63,18 @@ def _command(action: str, summary: str, description: str) -> Operation:
         DETAIL.replies(done("SessionState", "The session after it."), 400, 404, 409, 413, 503),
         description,
         body=_ANY_OBJECT,
+    )
+
+
+def _judgement(action: str, summary: str, description: str) -> Operation:
+    return Operation(
+        "POST",
+        f"{_ONE}/{action}",
+        f"{action}_candidate",
+        summary,
+        DETAIL.replies(done("SessionState", "The session after it."), 400, 404, 409, 413, 503),
+        description,
+        body=Body(ref("Pin"), {"candidate_id": CANDIDATE}),
     )
 
 
@@ -108,15 +132,7 @@ _OPERATIONS = (
         "The best one that is proven, unless another is named.",
         parameters=(query("candidate_id", "Which one.", or_empty(ref("CandidateId")), CANDIDATE),),
     ),
-    Operation(
-        "POST",
-        _ONE + "/pin",
-        "pin_candidate",
-        "Pin: serve one candidate, whatever the evidence",
-        DETAIL.replies(done("SessionState", "The session after it."), 400, 404, 409, 413, 503),
-        "Until it is unpinned.",
-        body=Body(ref("Pin"), {"candidate_id": CANDIDATE}),
-    ),
+    *(_judgement(action, *words) for action, words in _JUDGEMENTS.items()),
     *(_command(action, *words) for action, words in _COMMANDS.items()),
 )
 

@@ -11,6 +11,7 @@ from sidecar.api.openapi.model import (
     ref,
     text,
 )
+from sidecar.engine.guards import PROMOTION
 
 _COUNT = integer(minimum=0)
 _UNIT = number(minimum=0, maximum=1)
@@ -85,6 +86,8 @@ SCHEMAS: dict[str, Json] = {
             "allowed": {**_NUMBER, "description": "What `risk` has allowed so far."},
             "delta": _NUMBER,
             "pinned": nullable(text("The candidate that is pinned.")),
+            "promotion": text("Who lets a proven candidate serve.", enum=list(PROMOTION)),
+            "awaiting": array(ref("AwaitingCandidate"), "Proven, and waiting for approval."),
             "rollback_detector": _NUMBER,
             "rollback_alarm": {**_NUMBER, "description": "The detector's value that rolls back."},
             "refused_proposals": _COUNT,
@@ -93,6 +96,14 @@ SCHEMAS: dict[str, Json] = {
             "events": array(ref("SessionEvent"), "The newest hundred, oldest first."),
         },
         "What is served by default and why, and what trying others has cost.",
+    ),
+    "AwaitingCandidate": _whole(
+        {
+            "candidate_id": ref("CandidateId"),
+            "replaces": ref("CandidateId", "What serves by default now."),
+            "diff": text("What it changes, demonstrations included, as a unified diff."),
+        },
+        "A candidate that a person is asked about.",
     ),
     "SessionEvent": _whole(
         {

@@ -17,6 +17,7 @@ from sidecar.api.openapi.model import (
     text,
 )
 from sidecar.core.ids import BASELINE
+from sidecar.engine.guards import FEEDBACK_TEXT, PROMOTION, Guards
 from sidecar.engine.mipro import SURROGATES
 from sidecar.engine.options import Options
 from sidecar.engine.tpe import TpeOptions
@@ -51,7 +52,23 @@ def _dials() -> dict[str, Json]:
         for f in fields(Options)
     }
     dials["delta"] |= {"exclusiveMinimum": 0, "exclusiveMaximum": 1}
-    return dials
+    return dials | {
+        "feedback_text": _word(
+            "How users' words reach the model that writes prompts: not at all, without secrets, "
+            "addresses and longer numbers, or as they are.",
+            FEEDBACK_TEXT,
+            Guards().feedback_text,
+        ),
+        "promotion": _word(
+            "Who lets a proven candidate serve by default.", PROMOTION, Guards().promotion
+        ),
+        "locked_prefix": nullable(text("What the prompt begins with, and every candidate's must.")),
+        "locked_suffix": nullable(text("The same for its end.")),
+    }
+
+
+def _word(description: str, words: tuple[str, ...], default: str) -> Json:
+    return {"description": description, "enum": [*words, None], "default": default}
 
 
 def _part(description: str, **rules: float) -> Json:

@@ -12,13 +12,22 @@ from sidecar.api.openapi.model import (
     ref,
     text,
 )
+from sidecar.feedback import browser
 from sidecar.feedback.intake import Acceptance
 from sidecar.feedback.parse import MAX_DETAILS, MAX_EVENTS, MAX_ID, MAX_TEXT
 
 _FOREIGN = text("Visible ASCII.", pattern=f"^[!-~]{{1,{MAX_ID}}}$")
 _SAID = ("thumbs", "rating", "score", "correction", "comment", "retract", "retracts")
-_ABOUT = ("rollout_id", "completion_id", "correlation_id")
+_ABOUT = ("rollout_id", "completion_id", "correlation_id", "fingerprint", "reply_text")
 _RATING = ("value", "min", "max")
+_SCORED: dict[str, Json] = {
+    "thumbs": {
+        "description": "Up (also true, 1) or down (also false, -1).",
+        "enum": ["up", "down", True, False, 1, -1, None],
+    },
+    "rating": nullable(ref("Rating")),
+    "score": nullable(number("A number that is in 0..1 already.", minimum=0, maximum=1)),
+}
 
 
 SCHEMAS: dict[str, Json] = {
@@ -29,13 +38,16 @@ SCHEMAS: dict[str, Json] = {
             "completion_id": nullable(
                 {**_FOREIGN, "description": "… or one answer of it: the provider's `chatcmpl-…`."}
             ),
+            "fingerprint": nullable(
+                text(
+                    "… or the fingerprint of its text: the SHA-256 in hexadecimal of its UTF-8, "
+                    "after NFC, with white space made single spaces and none around …",
+                    pattern="^[0-9A-Fa-f]{64}$",
+                )
+            ),
+            "reply_text": nullable(text("… or the text itself, which is not kept.")),
             "session_id": nullable(ref("SessionId", "Needed only if ids are not unique.")),
-            "thumbs": {
-                "description": "Up (also true, 1) or down (also false, -1).",
-                "enum": ["up", "down", True, False, 1, -1, None],
-            },
-            "rating": nullable(ref("Rating")),
-            "score": nullable(number("A number that is in 0..1 already.", minimum=0, maximum=1)),
+            **_SCORED,
             "correction": nullable(text("A better answer.", maxLength=MAX_TEXT)),
             "comment": nullable(text("In words.", maxLength=MAX_TEXT)),
             "retract": nullable(boolean("Take back what this actor said.")),
@@ -60,6 +72,27 @@ SCHEMAS: dict[str, Json] = {
         additionalProperties=False,
         allOf=[one_given(*_ABOUT), one_given(*_SAID)],
     ),
+    "PageFeedback": record(
+        {
+            "token": text("The `x-feedback-token` of the answer; no key is needed beside it."),
+            **{
+                name: nullable(ref(schema, "May stand here if it is the token's own."))
+                for name, schema in (
+                    ("rollout_id", "CorrelationId"),
+                    ("correlation_id", "CorrelationId"),
+                    ("session_id", "SessionId"),
+                )
+            },
+            **_SCORED,
+            "correction": nullable(text("A better answer.", maxLength=browser.MAX_TEXT)),
+            "comment": nullable(text("In words.", maxLength=browser.MAX_TEXT)),
+            "retract": nullable(boolean("Take back what was said with this token.")),
+        },
+        "One statement of a page about the rollout of its token (`feedback.tokens`).",
+        require="token",
+        additionalProperties=False,
+        allOf=[one_given(*browser.SAID)],
+    ),
     "Rating": record(
         {name: number() for name in _RATING},
         "A number on its own scale, with `min` < `max`.",
@@ -70,6 +103,7 @@ SCHEMAS: dict[str, Json] = {
         "description": "One event, or an array of them, which is taken as a whole or not at all.",
         "anyOf": [
             ref("FeedbackEvent"),
+            ref("PageFeedback"),
             array(ref("FeedbackEvent"), minItems=1, maxItems=MAX_EVENTS),
         ],
     },
@@ -106,6 +140,12 @@ SCHEMAS: dict[str, Json] = {
         require="session_id rollout_id revision error at",
     ),
     "DeadLetters": record({"dead_letters": array(ref("DeadLetter"))}, require="dead_letters"),
+    "TokenRotation": record(
+        {"revoke": boolean("Whether the tokens that are out are void at once.", default=False)}
+    ),
+    "TokensRotated": record(
+        {"status": text(enum=["rotated"]), "revoked": boolean()}, require="status revoked"
+    ),
     "Replay": record(
         {"session_id": ref("SessionId"), "rollout_id": ref("CorrelationId")},
         require="session_id rollout_id",

@@ -23,6 +23,7 @@ them meets the keys that belong to all.
     {S}:snapshot        hash    `seq`, `state`
     where:R             set     sessions that have rollout id R                             expires
     answer:C            set     [session id, rollout id] that hold completion C             expires
+    said:F              zset    the same for a reply with fingerprint F, by start  bounded, expires
 
     {:feedback}:event:E hash    `body`, `received_at`, once attributed `session`, `rollout`  expires
     {:feedback}:waiting zset    event ids without a rollout, in order

@@ -25,6 +25,10 @@ class Keys:
         """Where a completion id is to be found."""
         return f"{self.prefix}:answer:{completion_id}"
 
+    def said(self, fingerprint: str) -> str:
+        """Where a reply's text is to be found."""
+        return f"{self.prefix}:said:{fingerprint}"
+
     def feedback(self, what: str) -> str:
         """Something of the feedback and its outbox."""
         return f"{self.prefix}:{{:feedback}}:{what}"

@@ -7,6 +7,7 @@ from typing import Any
 
 from sidecar.core.rollout import Assignment, Turn
 from sidecar.store._records import dump, load, to_assignment, turn_of
+from sidecar.store.base import LOCATED
 from sidecar.store.redis import scripts
 from sidecar.store.redis.scripts import Command
 from sidecar.store.redis.server import PAGE, RedisServer, text
@@ -41,15 +42,21 @@ class RedisRollouts(RedisServer):
         return to_assignment(body) if body else None
 
     async def locate(
-        self, *, rollout_id: str | None = None, completion_id: str | None = None
+        self,
+        *,
+        rollout_id: str | None = None,
+        completion_id: str | None = None,
+        fingerprint: str | None = None,
     ) -> list[Assignment]:
         """See `base.Rollouts`."""
-        if completion_id is None:
-            assert rollout_id is not None
+        if rollout_id is not None:
             sessions = await self.ask("SMEMBERS", self._keys.where(rollout_id))
             places = sorted((text(session), rollout_id) for session in sessions)
         else:
-            holders = await self.ask("SMEMBERS", self._keys.answer(completion_id))
+            if completion_id is not None:
+                holders = await self.ask("SMEMBERS", self._keys.answer(completion_id))
+            else:
+                holders = await self.ask("ZRANGE", self._keys.said(fingerprint or ""), 0, -1)
             places = sorted((session, rollout) for session, rollout in map(load, holders))
         bodies = await self.ask_all(
             [("HGET", self._keys.rollout(*place), "assignment") for place in places]
@@ -139,11 +146,14 @@ class RedisRollouts(RedisServer):
         content = dump({"request": turn.request, "reply": turn.reply}) if captured else ""
         chain = dump([turn.chain_key, rollout]) if turn.chain_key is not None else ""
         found_at = [self._keys.session(session, f"chain:{turn.chain_key}")] if chain else []
+        member = dump([session, rollout])
         place = self._keys.answer(turn.completion_id) if turn.completion_id is not None else ""
+        said = self._keys.said(turn.fingerprint) if turn.fingerprint is not None else ""
         whats = ("chains", "captured", "counts")
         return [
             ("SADD", self._keys.sessions("seen"), session),
-            *(self._kept_in_set(place, dump([session, rollout])) if place else ()),
+            *(self._kept_in_set(place, member) if place else ()),
+            *(self._kept_newest(said, turn.started_at, member) if said else ()),
             scripts.TURN.call(
                 [
                     self._keys.rollout(session, rollout),
@@ -159,6 +169,14 @@ class RedisRollouts(RedisServer):
     def _kept_in_set(self, key: str, member: str) -> list[Command]:
         """Before what it leads to, so that nothing is there that cannot be found."""
         return [("SADD", key, member), ("EXPIRE", key, self._kept)]
+
+    def _kept_newest(self, key: str, at: float, member: str) -> list[Command]:
+        """The same, for what many may have in common: only the newest can be found."""
+        return [
+            ("ZADD", key, repr(at), member),
+            ("ZREMRANGEBYRANK", key, 0, -LOCATED - 1),
+            ("EXPIRE", key, self._kept),
+        ]
 
 
 def _turns(fields: dict[bytes, bytes]) -> list[Turn]:
