@@ -24,14 +24,14 @@ from sidecar.engine.sensors import Frame
 from sidecar.engine.session import Rewarded, SessionState
 from sidecar.engine.stats import EProcess
 
-FORMAT = 3
+FORMAT = 4
 
 _PLAIN = (
     "pinned", "version", "seq", "tick", "rewards", "proposed", "refused", "since", "proposed_at",
 )  # fmt: skip
 _POLICY_PLAIN = (
     "challengers", "certified", "incumbent", "leads", "maturity", "seen", "stale", "tests",
-    "lost", "verify_until", "cool_until", "weights",
+    "lost", "vain", "verify_until", "cool_until", "weights",
 )  # fmt: skip
 
 
