@@ -16,6 +16,7 @@ from sidecar.engine.stats import expected_shortfall, phi, probability_best
 
 _DISASTER_COST = 0.35
 _DISASTER_REWARDS = 10
+_LEAST_HOPE = 0.3
 
 Gain = tuple[float, float]
 """Mean and standard deviation of the belief about candidate - baseline."""
@@ -41,13 +42,17 @@ def shares(
     *,
     control: float,
     risk: float,
+    left: float,
 ) -> dict[str, float]:
     """Shares that sum to 1. `lead` is the belief incumbent - baseline; `control` is the baseline's
-    share while it is not the incumbent; `risk` is what a call may give up now."""
+    share while it is not the incumbent; `risk` is what a call may give up now; `left` is the `hope`
+    that is left."""
     wanted = thompson(contenders, options)
     trial = [c for c in contenders if not c.certified]
     gains = {c.candidate_id: _over_baseline(c, incumbent, lead) for c in trial}
-    scale = _scale(wanted, gains, {c.candidate_id: c.n for c in trial}, risk, options)
+    most = limit(gains, options, left)
+    rewards = {c.candidate_id: c.n for c in trial}
+    scale = _scale(wanted, gains, rewards, options, risk=risk, most=most)
     for c in trial:
         wanted[c.candidate_id] *= scale
     rest = 1.0 - sum(wanted.values())
@@ -90,8 +95,10 @@ def _scale(
     wanted: Mapping[str, float],
     gains: Mapping[str, Gain],
     rewards: Mapping[str, int],
-    risk: float,
     options: Options,
+    *,
+    risk: float,
+    most: float,
 ) -> float:
     """What all challengers' shares are multiplied with, to stay within risk and limit."""
     loss = total = 0.0
@@ -101,7 +108,7 @@ def _scale(
         loss += wanted[c] * shortfall
         total += wanted[c]
     by_risk = risk / loss if loss > 0 else 1.0
-    by_share = limit(gains, options) / total if total > 0 else 1.0
+    by_share = most / total if total > 0 else 1.0
     return min(1.0, by_risk, by_share)
 
 
@@ -110,12 +117,26 @@ def disaster(rewards: int, options: Options) -> float:
     return options.disaster * _DISASTER_COST * max(0.0, 1 - rewards / _DISASTER_REWARDS)
 
 
-def limit(gains: Mapping[str, Gain], options: Options) -> float:
-    """The share of all challengers together. It grows with the best one's probability of being
-    better than the baseline: candidates that are merely not known to be worse must not crowd out
-    the prompt that is known, least of all when the rewards say nothing about prompts."""
+def hope(vain: float, options: Options) -> float:
+    """What is left of the hope in the next candidate, in 0..1, after so many rewards were spent on
+    candidates of which none was proven. Never nothing: the next one may be the first that
+    matters."""
+    return max(_LEAST_HOPE, 1 / (1 + vain / options.patience) ** 2)
+
+
+def sober(probability: float, left: float) -> float:
+    """A candidate's probability of being better when the odds of any were as much lower before it
+    was tried: of many, the one that looks best is mostly lucky."""
+    return left * probability / (left * probability + 1 - probability)
+
+
+def limit(gains: Mapping[str, Gain], options: Options, left: float = 1.0) -> float:
+    """The share of all challengers together, `left` being the hope that is left. It grows with the
+    best one's probability of being better than the baseline: candidates that are merely not known
+    to be worse must not crowd out the prompt that is known, least of all when the rewards say
+    nothing about prompts."""
     surest = max((phi(mean / sd) for mean, sd in gains.values()), default=0.0)
-    grown = (surest - options.trust_from) / (1 - options.trust_from)
-    least, most = options.share_unsure, options.share_challengers
+    grown = (sober(surest, left) - options.trust_from) / (1 - options.trust_from)
+    least, most = left * options.share_unsure, options.share_challengers
     grown = max(0.0, grown)
     return least + (most - least) * grown * grown

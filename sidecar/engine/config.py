@@ -17,6 +17,8 @@ from sidecar.errors import InvalidRequest
 
 ROOTS = ("prompt_learning", "policy_optimization")
 _SECTION = {"algorithm", "initial_prompt", "policy", "safety", "gepa", "mipro"}
+_NOT_ZERO = {"prior_sd", "half_life", "bucket", "refresh_every", "patience"}
+"""Dials that something is divided by."""
 _LIMITS = ("termination_config", "gepa.token.max_spend_usd", "mipro.max_spend_usd")
 _ONLINE = {
     "online_proposer_min_rollouts",
@@ -259,7 +261,10 @@ def read_options(safety: Mapping[str, Any], where: str) -> Options:
             raise InvalidRequest("must be a number, zero or more", param=f"{where}.{name}")
         if known[name] is int and not isinstance(value, int):
             raise InvalidRequest("must be a whole number", param=f"{where}.{name}")
-    if not 0 < safety.get("delta", 0.05) < 1:
+    for name in _NOT_ZERO & safety.keys():
+        if safety[name] == 0:
+            raise InvalidRequest("must be more than 0", param=f"{where}.{name}")
+    if not 0 < safety.get("delta", 0.02) < 1:
         raise InvalidRequest("`delta` must be between 0 and 1", param=f"{where}.delta")
     return Options(**safety)
 

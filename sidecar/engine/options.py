@@ -15,7 +15,7 @@ class Options:
     """Reward a call may give up against the baseline on average, spent on trying challengers."""
     risk_slack: float = 15.0
     """Rewards' worth of loss that is allowed at once, before `risk` has earned it."""
-    delta: float = 0.05
+    delta: float = 0.02
     """Probability, over the session's whole life, of certifying a candidate that is not better
     than the baseline."""
     challengers: int = 3
@@ -31,10 +31,13 @@ class Options:
     share_max: float = 0.60
     share_challengers: float = 0.80
     """Largest share of all challengers together."""
-    share_unsure: float = 0.25
+    share_unsure: float = 0.30
     """… as long as none of them looks better than the baseline."""
     trust_from: float = 0.8
     """Probability of being better from which that limit grows."""
+    patience: float = 300.0
+    """Rewards spent in vain, on candidates of which none was proven, that leave a quarter of that
+    limit."""
     share_incumbent: float = 0.15
     """The incumbent's smallest share."""
     control: float = 0.05

@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from sidecar.core.ids import BASELINE
-from sidecar.engine.allocation import Contender, shares
+from sidecar.engine.allocation import Contender, hope, shares
 from sidecar.engine.arm import Arm
 from sidecar.engine.evidence import Trial, level
 from sidecar.engine.options import Options
@@ -110,6 +110,8 @@ class Policy:
     """Error budgets handed out."""
     lost: float = 0.0
     """Reward given up to candidates that have left, net of what others gained."""
+    vain: int = 0
+    """Rewards that candidates took which left unproven, since the last proof."""
     verify_until: int = -1
     cool_until: int = 0
     weights: dict[str, float] = field(default_factory=lambda: {BASELINE: 1.0})
@@ -238,6 +240,7 @@ class Policy:
         self.challengers.remove(candidate)
         self.certified.append(candidate)
         self.leads.setdefault(candidate, 0.0)
+        self.vain = 0
         return Move("certified", candidate, self._evidence(candidate, belief))
 
     def _hopeless(self, belief: Difference, arm: Arm) -> str:
@@ -300,6 +303,8 @@ class Policy:
     def _retire(self, candidate: str, now: int, why: str) -> Move:
         arm = self.arms[candidate]
         self.lost += self._loss(candidate, now)
+        if candidate not in self.leads:
+            self.vain += arm.n
         arm.retire(why)
         self.trials.pop(candidate, None)
         self.leads.pop(candidate, None)
@@ -360,6 +365,7 @@ class Policy:
             self.arms[candidate].level = 0.0
             self.arms[candidate].buckets = {}
         self.leads = {BASELINE: 0.0}
+        self.vain = 0
         self.incumbent = BASELINE
         self.watch = Watch()
         self.verify_until = -1
@@ -445,6 +451,7 @@ class Policy:
             self.options,
             control=self._control(now),
             risk=self.options.risk * self._risk_left(now),
+            left=hope(self.vain, self.options),
         )
 
     def _risk_left(self, now: int) -> float:

@@ -31,7 +31,7 @@ _PLAIN = (
 )  # fmt: skip
 _POLICY_PLAIN = (
     "challengers", "certified", "incumbent", "leads", "maturity", "seen", "stale", "tests",
-    "lost", "verify_until", "cool_until", "weights", "awaiting",
+    "lost", "vain", "verify_until", "cool_until", "weights", "awaiting",
 )  # fmt: skip
 
 

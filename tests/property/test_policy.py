@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from sidecar.core.ids import BASELINE
 from sidecar.core.session import Entry, JournalEntry
 from sidecar.engine import snapshot
+from sidecar.engine.allocation import hope, limit
 from sidecar.engine.config import SessionConfig
+from sidecar.engine.options import Options
 from sidecar.engine.policy import Observation, Policy
 from sidecar.engine.session import SessionState
 from sidecar.engine.table import Table
@@ -165,3 +167,35 @@ def test_a_snapshot_and_the_rest_of_the_journal_give_the_same_state(seed, cut):
         resumed.apply(entry)
     assert snapshot.dump(resumed) == snapshot.dump(whole)
     assert resumed.weights == whole.weights
+
+
+def test_candidates_that_make_no_difference_are_tried_less_and_less():
+    def tried(steps):
+        policies = [Policy() for _ in range(4)]
+        for seed, policy in enumerate(policies):
+            drive(policy, seed, steps, {})
+        assert all(policy.incumbent == BASELINE for policy in policies)
+        return sum(1 - policy.arms[BASELINE].n / policy.seen for policy in policies) / 4
+
+    assert tried(5000) < 0.75 * tried(1000)
+
+
+@given(st.floats(-0.2, 0.3), st.floats(0.01, 0.12), st.integers(0, 5000), st.integers(1, 5000))
+def test_the_more_was_tried_in_vain_the_less_is_tried_but_never_nothing(mean, sd, vain, more):
+    options = Options()
+    now, later = (
+        limit({"c": (mean, sd)}, options, hope(spent, options)) for spent in (vain, vain + more)
+    )
+    assert later <= now + 1e-9
+    assert later >= 0.3 * options.share_unsure
+
+
+def test_a_proof_and_a_return_to_the_baseline_give_hope_again():
+    policy = Policy()
+    policy.vain = 1000
+    drive(policy, 7, 1000, {"c100": 0.9})
+    assert policy.incumbent == "c100"
+    assert policy.vain < 1000
+    policy.vain = 1000
+    policy.roll_back(1000, "by hand")
+    assert policy.vain == 0

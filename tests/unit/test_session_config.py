@@ -105,6 +105,7 @@ WRONG = {
     "unknown dial": (body(safety={"rsik": 1}), "rsik"),
     "dial is text": (body(safety={"risk": "low"}), "risk"),
     "negative dial": (body(safety={"risk": -1}), "risk"),
+    "dial to divide by": (body(safety={"patience": 0}), "patience"),
     "fraction of a count": (body(safety={"challengers": 1.5}), "challengers"),
     "delta of one": (body(safety={"delta": 1}), "delta"),
     "proposer model is a list": (body(proposer_model=["x"]), "proposer"),
