@@ -121,6 +121,6 @@ def test_guards_survive_the_store(algorithm):
 
 def test_what_waits_for_a_person_serves_no_more_than_canaries_unless_the_config_says_so():
     held = config(promotion="manual").options
-    assert (held.share_max, held.share_challengers) == (0.10, 0.25)
+    assert (held.share_max, held.share_challengers) == (0.10, Options().share_unsure)
     assert config(promotion="manual", share_max=0.5).options.share_max == 0.5
     assert config().options == Options()
