@@ -25,7 +25,7 @@ from sidecar.api.openapi.document import document
 from sidecar.api.openapi.schemas_common import CANDIDATE, EVAL, JOB, ROLLOUT, SESSION, SOURCE, TRIAL
 
 AUTH = {"Authorization": "Bearer the-key"}
-REQUESTS = 8
+REQUESTS = 5
 """Generated for each operation."""
 THERE = {"gepa": (SESSION, ROLLOUT), "mipro": ("fewshot", "trace_fewshot")}
 """A session of each algorithm, and a conversation in it."""
