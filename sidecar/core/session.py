@@ -61,6 +61,9 @@ class Entry(StrEnum):
     PIN = "pin"
     UNPIN = "unpin"
     ROLLBACK = "rollback"
+    QUARANTINE = "quarantine"
+    """Newcomers' rewards are held back."""
+    RELEASE = "release"
 
 
 @dataclass(frozen=True, slots=True)

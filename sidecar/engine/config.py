@@ -12,10 +12,11 @@ from typing import Any, ClassVar
 from sidecar.core.prompt import SYSTEM_ROLES, Pattern, Wildcard
 from sidecar.engine.fields import integer, mapping, number
 from sidecar.engine.options import Options
+from sidecar.engine.rules import KEYS, Rules, read_rules
 from sidecar.errors import InvalidRequest
 
 ROOTS = ("prompt_learning", "policy_optimization")
-_SECTION = {"algorithm", "initial_prompt", "policy", "safety", "gepa", "mipro"}
+_SECTION = {"algorithm", "initial_prompt", "policy", "safety", "gepa", "mipro", *KEYS}
 _LIMITS = ("termination_config", "gepa.token.max_spend_usd", "mipro.max_spend_usd")
 _ONLINE = {
     "online_proposer_min_rollouts",
@@ -28,6 +29,7 @@ _ONLINE = {
     "proposer",
     "mode",
     "safety",
+    *KEYS,
 }
 _OFFLINE = {
     "env_name", "rng_seed", "env_config", "metaprompt", "modules", "proposer_type",
@@ -65,6 +67,7 @@ class SessionConfig:
     """Proposals over the session's life; 0 for no limit."""
     proposer: Proposer = Proposer()
     options: Options = field(default_factory=Options)
+    rules: Rules = field(default_factory=Rules)
     unused: tuple[str, ...] = ()
     """Keys of the config that an online session has no use for."""
 
@@ -87,6 +90,7 @@ class SessionConfig:
                 "wildcards": tuple(Wildcard(**w) for w in data["wildcards"]),
                 "proposer": Proposer(**known_fields(Proposer, data["proposer"])),
                 "options": Options(**known_fields(Options, data["options"])),
+                "rules": Rules.load(data.get("rules", {})),
                 "unused": tuple(data["unused"]),
             }
         )
@@ -157,6 +161,7 @@ def parse(body: Mapping[str, Any]) -> SessionConfig:
             prune_below=number(gepa, "online_prune_threshold", where) or 0.0,
             prune_rewards=integer(gepa, "online_prune_min_rollouts", 20, where, least=1),
         ),
+        rules=read_rules(section, gepa, f"{where}.gepa"),
         unused=(*sorted(_OFFLINE & gepa.keys()), *idle_keys(section)),
     )
 

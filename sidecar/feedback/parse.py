@@ -70,6 +70,7 @@ def _event(
         correction=_text(fields, "correction", at),
         actor=_actor(fields, at),
         retracts=_id(fields, "retracts", at, _is_foreign_id),
+        metric=_metric(fields.get("details")),
     )
 
 
@@ -96,6 +97,13 @@ def _check_details(details: Any, at: str) -> None:
         raise _invalid(at, "details", "is nested too deeply") from None
     if size > MAX_DETAILS:
         raise _invalid(at, "details", f"is larger than {MAX_DETAILS} bytes")
+
+
+def _metric(details: Any) -> str | None:
+    """The name of what was measured, if `details` say it; nothing else in them is read."""
+    name = details.get("metric") if details else None
+    fits = isinstance(name, str) and 1 <= len(name) <= MAX_ID and name.isprintable()
+    return name if fits else None
 
 
 def _own_id(fields: Json, at: str) -> str | None:
