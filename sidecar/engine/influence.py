@@ -30,6 +30,10 @@ _KEPT = 2000
 _GROUP = 15
 """Rewards each group needs before groups are compared."""
 _VARIANCE = 0.02
+_FRESH = 300
+"""Rewards in which an actor is new."""
+_NEWEST = 100
+_REFERENCE = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,8 @@ class Influences:
             return math.inf
         standing = self.standings.get(candidate_id, Standing())
         average = standing.rewards / max(1, standing.actors)
-        return max(self.rules.cap_least, self.rules.cap * average)
+        most = max(self.rules.cap * average, self.rules.cap_share * standing.rewards)
+        return max(self.rules.cap_least, most)
 
     def settled(self, votes: Sequence[Vote]) -> list[Vote]:
         """The votes that are not held back."""
@@ -216,12 +221,34 @@ class Influences:
     def _in_question(self, candidate_id: str) -> bool:
         return self.quarantine is not None and self.quarantine.candidate_id == candidate_id
 
-    def shift(self, candidate_id: str) -> float:
+    def suspicion(self, candidate_id: str) -> tuple[int, float] | None:
+        """From which clock on newcomers should be held back because of how they judge a candidate,
+        and by how much they judge it otherwise; None if they should not. When suddenly many come,
+        they wait until it is known how they judge."""
+        since = self.since[candidate_id]
+        shift = self.shift(candidate_id, since)
+        if self.far(shift):
+            return since, shift
+        if self.far(self.surge()):
+            return max(since, self.clock - _REFERENCE), shift
+        return None
+
+    def surge(self) -> float:
+        """By how many standard errors the part of the newest rewards that is from actors who are
+        new themselves is above what it was before; 0 if that is not known."""
+        fresh = [one.at - one.first < _FRESH for one in self.kept.values()]
+        newest, before = fresh[-_NEWEST:], fresh[-_NEWEST - _REFERENCE : -_NEWEST]
+        if len(before) < _REFERENCE:
+            return 0.0
+        usual = sum(before) / len(before)
+        spread = max(_VARIANCE, usual * (1 - usual)) * (1 / len(newest) + 1 / len(before))
+        return max(0.0, (sum(newest) / len(newest) - usual) / math.sqrt(spread))
+
+    def shift(self, candidate_id: str, since: int) -> float:
         """How much better newcomers judge a candidate than those who were there before it, against
         what the two think of the other candidates at the same time; in standard errors. The
         difference of differences, so that neither a change that hits all candidates nor newcomers
-        who are kinder to all of them count."""
-        since = self.since[candidate_id]
+        who are kinder to all of them count. 0 while that is not known."""
         groups: dict[tuple[bool, bool], list[float]] = {}
         for one in self.kept.values():
             known = not {ANONYMOUS, _SHARED}.intersection(one.actors)

@@ -84,8 +84,8 @@ def _why(votes: Sequence[Vote], within: Sequence[Vote], settled: Sequence[Vote])
 def review(state: SessionState, now: int, at: float) -> list[JournalEntry]:
     """What has to be written about newcomers: that they are held back from now on, or no longer,
     and rewards that are to be brought in line with that. Empty when all is as it should be; asked
-    for until it is."""
-    if state.status.final:
+    for until it is. Only right after the shares were made anew, for it reads all of the memory."""
+    if state.status.final or state.policy.stale or not state.influences.rules.quarantine:
         return []
     change = _change(state, now, at)
     if change is not None:
@@ -99,17 +99,17 @@ def _change(state: SessionState, now: int, at: float) -> JournalEntry | None:
     if held is not None:
         if held.candidate_id in live and at < held.until:
             return None
-        shift = influences.shift(held.candidate_id) if held.candidate_id in live else 0.0
+        shift = 0.0
+        if held.candidate_id in live:
+            shift = influences.shift(held.candidate_id, held.since)
         if not influences.far(shift):
             return _about_newcomers(Entry.RELEASE, held.candidate_id, {"now": now}, state.seq, at)
         return _hold(state, replace(held, shift=shift), now, at)
-    if not influences.rules.quarantine or state.policy.stale:
-        return None
-    shifts = {c: influences.shift(c) for c in live if c in influences.since}
-    worst = max(shifts, key=lambda c: abs(shifts[c]), default="")
-    if not worst or not influences.far(shifts[worst]):
-        return None
-    return _hold(state, Quarantine(worst, influences.since[worst], at, shifts[worst]), now, at)
+    for candidate_id in live:
+        if found := influences.suspicion(candidate_id):
+            since, shift = found
+            return _hold(state, Quarantine(candidate_id, since, at, shift), now, at)
+    return None
 
 
 def _hold(state: SessionState, held: Quarantine, now: int, at: float) -> JournalEntry:

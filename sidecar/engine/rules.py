@@ -13,7 +13,7 @@ from sidecar.engine.credit import RULES
 from sidecar.engine.fields import mapping
 from sidecar.errors import InvalidRequest
 
-DEFAULT_CREDIT = "last"
+DEFAULT_CREDIT = "all"
 METRIC = "score:"
 MEASURED = ("latency", "cost")
 """Signals that nobody sends: seconds and tokens of the conversation's turns."""
@@ -44,6 +44,8 @@ class Influence:
 
     cap: float = 2.0
     """Rewards of one actor that count for a candidate, against the average actor's; 0 for all …"""
+    cap_share: float = 0.01
+    """… or this part of the candidate's, if that is more …"""
     cap_least: int = 3
     """… and so many always."""
     winsorise: float = 0.1
@@ -56,7 +58,7 @@ class Influence:
     """Actors without limits: evaluators, raters of your own."""
     quarantine: float = 3.0
     """How many standard errors newcomers may judge a candidate otherwise than those who were there
-    before it, until they are held back; 0 for never."""
+    before it, or be more than usual, until they are held back; 0 for never."""
     quarantine_hours: float = 24.0
     """How long they are held back at least."""
 

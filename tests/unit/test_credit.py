@@ -119,7 +119,7 @@ def test_order_and_duplicates_do_not_matter_under_any_rules(events, own, seed):
 @given(EVENTS)
 def test_without_rules_of_its_own_a_session_counts_what_merge_says(events):
     reward = merge("s", "r", events)
-    assert weigh(Rules(), reward.votes, TURNS) == reward.value
+    assert weigh(Rules(credit="last"), reward.votes, TURNS) == reward.value
 
 
 BAD = [
