@@ -42,6 +42,7 @@ from sidecar.backend.remote import RemoteBackend
 from sidecar.core.job import JobKind
 from sidecar.engine.propose import Reflection
 from sidecar.feedback.attribute import Attributor
+from sidecar.feedback.erasure import Eraser
 from sidecar.feedback.intake import Intake
 from sidecar.gateway.gateway import Gateway
 from sidecar.gateway.reachability import Reachability
@@ -303,6 +304,7 @@ class Sidecar:
                 self.reporter.dead_letters,
                 settings,
                 self.metrics,
+                eraser=Eraser(self.store, self.intake),
                 durable=lambda: self.store.durable,
             ),
             *keys.routes(self.store, settings),

@@ -44,7 +44,9 @@ def main() -> int:
                 for seed in range(given.seeds)
             ]
             found = [one.result() for one in runs]
-            won, held, votes, lost = (statistics.fmean(column) for column in zip(*found))
+            won, held, votes, lost = (
+                statistics.fmean(column) for column in zip(*found, strict=True)
+            )
             reached += won > 0
             what = (
                 f"{attack.goal:8}{attack.share:6.0%}{attack.identities:8}"

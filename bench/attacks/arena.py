@@ -15,7 +15,6 @@ from sidecar.core.rollout import Assignment
 from sidecar.core.session import Entry, JournalEntry
 from sidecar.engine import ledger
 from sidecar.engine.config import parse
-from sidecar.engine.policy import Move
 from sidecar.engine.session import SessionState
 from sidecar.engine.table import Table
 
@@ -69,7 +68,7 @@ class Arena:
         }
         self.rng = random.Random(f"arena:{self.seed}")
         self.state = SessionState.begin(parse({"prompt_learning": section}), SALT, 0.0)
-        self.moves: list[Move] = []
+        self.journal: list[JournalEntry] = []
         self.events: list[dict] = []
         self.due: dict[int, list[tuple[Assignment, str, float]]] = {}
         self.guests = 0
@@ -123,9 +122,7 @@ class Arena:
         rollout = f"r{self.seed}:{tick}"
         candidate, share = table.draw(rollout, bytes.fromhex(SALT))
         self.lost += (RATES[BASELINE] - RATES[candidate]) / self.conversations
-        assignment = Assignment(
-            "s", rollout, candidate, share, table.version, tick, tick * SECONDS
-        )
+        assignment = Assignment("s", rollout, candidate, share, table.version, tick, tick * SECONDS)
         if self.attack is not None and self._attacked(tick):
             self.votes += 1
             actor = f"sybil{self.votes % self.attack.identities}"
@@ -168,5 +165,6 @@ class Arena:
                     entry.key, entry.kind, entry.subject, entry.payload, entry.at,
                     self.state.seq + 1,
                 )  # fmt: skip
+                self.journal.append(numbered)
                 self.events += self.state.apply(numbered)
             entries = ledger.review(self.state, self.state.tick, entries[-1].at)

@@ -12,8 +12,9 @@ from sidecar.api.body import read_json, read_object
 from sidecar.api.guard import Handler, guarded
 from sidecar.core.ids import is_correlation_id, is_session_id
 from sidecar.errors import InvalidFeedback, InvalidRequest, SidecarError
+from sidecar.feedback.erasure import Eraser
 from sidecar.feedback.intake import Accepted, Intake
-from sidecar.feedback.parse import parse
+from sidecar.feedback.parse import checked_actor, parse
 from sidecar.rewards.deadletters import DeadLetters
 from sidecar.settings import Settings
 from sidecar.telemetry.metrics import Metrics
@@ -31,18 +32,20 @@ def routes(
     settings: Settings,
     metrics: Metrics,
     *,
+    eraser: Eraser,
     durable: Callable[[], bool],
     clock: Callable[[], float] = time.time,
 ) -> list[web.RouteDef]:
     """The routes of this module; `durable` asks what the store says of itself, which is part of
     every acknowledgement."""
-    api = _FeedbackApi(intake, dead_letters, metrics, durable=durable, clock=clock)
+    api = _FeedbackApi(intake, dead_letters, metrics, eraser=eraser, durable=durable, clock=clock)
 
     def keyed(handler: Handler) -> Handler:
         return guarded(handler, settings)
 
     return [
         web.post("/feedback", keyed(api.receive)),
+        web.delete("/feedback/actors/{actor}", keyed(api.erase)),
         web.get("/feedback/dead-letters", keyed(api.list_dead)),
         web.post("/feedback/dead-letters/replay", keyed(api.replay)),
     ]
@@ -55,9 +58,11 @@ class _FeedbackApi:
         dead_letters: DeadLetters,
         metrics: Metrics,
         *,
+        eraser: Eraser,
         durable: Callable[[], bool],
         clock: Callable[[], float],
     ) -> None:
+        self._eraser = eraser
         self._intake = intake
         self._dead_letters = dead_letters
         self._metrics = metrics
@@ -81,6 +86,11 @@ class _FeedbackApi:
         if not isinstance(body, list):
             answer |= _acknowledgement(accepted[0])
         return web.json_response(answer, status=202)
+
+    async def erase(self, request: web.Request) -> web.Response:
+        """Forget an actor: what they wrote, and what it did."""
+        count = await self._eraser.erase(checked_actor(request.match_info["actor"]))
+        return web.json_response({"events": count, "status": "erased"})
 
     async def list_dead(self, request: web.Request) -> web.Response:
         """Rewards that were given up, oldest first."""

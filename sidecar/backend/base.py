@@ -23,7 +23,7 @@ from sidecar.core.prompt import Demo, Pattern
 from sidecar.core.rollout import Assignment
 from sidecar.errors import Unavailable
 
-ACTIONS = ("pause", "resume", "cancel", "complete", "pin", "unpin", "rollback")
+ACTIONS = ("pause", "resume", "cancel", "complete", "pin", "unpin", "rollback", "release")
 
 
 class NotLoaded(Unavailable):

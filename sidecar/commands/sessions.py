@@ -53,6 +53,6 @@ def _confirm(out: TextIO, arguments: argparse.Namespace, status: dict[str, Any])
         dump(out, status)
         return
     pinned = f"{getattr(arguments, 'candidate', '')} pinned"
-    done = {"pin": pinned, "unpin": "unpinned", "rollback": "rolled back"}
+    done = {"pin": pinned, "unpin": "unpinned", "rollback": "rolled back", "release": "released"}
     what = done.get(arguments.action, str(status.get("status", arguments.action)))
     out.write(f"{arguments.session}: {what}\n")

@@ -6,7 +6,7 @@ retraction is an event of its own; nothing is ever deleted to undo a vote.
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 APPLICATION = "session-api"
@@ -59,6 +59,11 @@ class FeedbackEvent:
         if self.metric in NAMED:
             return str(self.metric)
         return f"score:{self.metric}" if self.metric else str(self.kind)
+
+
+def erased(event: FeedbackEvent, alias: str) -> FeedbackEvent:
+    """An event without its words and its actor's name."""
+    return replace(event, comment=None, correction=None, actor=alias)
 
 
 @dataclass(frozen=True, slots=True)

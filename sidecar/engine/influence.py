@@ -34,6 +34,14 @@ _FRESH = 300
 """Rewards in which an actor is new."""
 _NEWEST = 100
 _REFERENCE = 400
+_HINT = 1.5
+"""Standard errors by which newcomers may think better of a candidate that is to be promoted, or
+less of one that is to be thrown out …"""
+_HINT_GROUP = 8
+"""… over groups of so many rewards."""
+
+Groups = dict[tuple[bool, bool], list[float]]
+"""Scores by whether they are about the candidate, and by a newcomer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,8 @@ class Influences:
     since: dict[str, int] = field(default_factory=dict)
     """Candidate → the clock when it was new, as a candidate or as the incumbent."""
     quarantine: Quarantine | None = None
+    calm: int = 0
+    """Until this clock nobody is held back for being many: a person has looked."""
     capped: int = 0
     quarantined: int = 0
 
@@ -126,7 +136,7 @@ class Influences:
     def _cap(self, candidate_id: str) -> float:
         if not self.rules.cap:
             return math.inf
-        standing = self.standings.get(candidate_id, Standing())
+        standing = self.standing(candidate_id)
         average = standing.rewards / max(1, standing.actors)
         most = max(self.rules.cap * average, self.rules.cap_share * standing.rewards)
         return max(self.rules.cap_least, most)
@@ -167,6 +177,10 @@ class Influences:
         )  # fmt: skip
         _trim(self.kept, _KEPT)
 
+    def standing(self, candidate_id: str) -> Standing:
+        """What a candidate has."""
+        return self.standings.get(candidate_id, Standing())
+
     def _standing(self, candidate_id: str) -> Standing:
         return self.standings.setdefault(candidate_id, Standing())
 
@@ -202,6 +216,11 @@ class Influences:
         """A candidate is new, as such or as the incumbent."""
         self.since[candidate_id] = self.clock
 
+    def pardon(self) -> None:
+        """A person has let newcomers go: they belong to those who are there from now on."""
+        self.since = dict.fromkeys(self.since, self.clock)
+        self.calm = self.clock + 2 * _REFERENCE
+
     def left(self, candidate_id: str) -> None:
         """A candidate serves no more."""
         self.since.pop(candidate_id, None)
@@ -215,11 +234,31 @@ class Influences:
         return {c for c in candidates if self._too_few(c) or self._in_question(c)}
 
     def _too_few(self, candidate_id: str) -> bool:
-        standing = self.standings.get(candidate_id, Standing())
+        standing = self.standing(candidate_id)
         return not standing.trusted and standing.actors < self.rules.min_actors
 
     def _in_question(self, candidate_id: str) -> bool:
-        return self.quarantine is not None and self.quarantine.candidate_id == candidate_id
+        """Whether newcomers alone may have made it look good."""
+        if self.quarantine is not None and self.quarantine.candidate_id == candidate_id:
+            return True
+        if not self.rules.quarantine or candidate_id not in self.since:
+            return False
+        return self.shift(candidate_id, self.since[candidate_id], least=_HINT_GROUP) >= _HINT
+
+    def shielded(self, candidates: Iterable[str]) -> set[str]:
+        """Who of these may not be thrown out now: those whom newcomers like less than the others
+        do, and those of whom the others have not said enough."""
+        if not self.rules.quarantine:
+            return set()
+        return {c for c in candidates if c in self.since and self._disliked_by_newcomers(c)}
+
+    def _disliked_by_newcomers(self, candidate_id: str) -> bool:
+        groups = self._groups(candidate_id, self.since[candidate_id])
+        if len(groups.get((False, False), ())) < _GROUP:
+            return False  # hardly anybody has been there before
+        if len(groups.get((True, False), ())) < _HINT_GROUP:
+            return True
+        return _shift(groups, _HINT_GROUP) <= -_HINT
 
     def suspicion(self, candidate_id: str) -> tuple[int, float] | None:
         """From which clock on newcomers should be held back because of how they judge a candidate,
@@ -229,7 +268,7 @@ class Influences:
         shift = self.shift(candidate_id, since)
         if self.far(shift):
             return since, shift
-        if self.far(self.surge()):
+        if self.clock >= self.calm and self.far(self.surge()):
             return max(since, self.clock - _REFERENCE), shift
         return None
 
@@ -244,24 +283,21 @@ class Influences:
         spread = max(_VARIANCE, usual * (1 - usual)) * (1 / len(newest) + 1 / len(before))
         return max(0.0, (sum(newest) / len(newest) - usual) / math.sqrt(spread))
 
-    def shift(self, candidate_id: str, since: int) -> float:
+    def shift(self, candidate_id: str, since: int, *, least: int = _GROUP) -> float:
         """How much better newcomers judge a candidate than those who were there before it, against
         what the two think of the other candidates at the same time; in standard errors. The
         difference of differences, so that neither a change that hits all candidates nor newcomers
-        who are kinder to all of them count. 0 while that is not known."""
-        groups: dict[tuple[bool, bool], list[float]] = {}
+        who are kinder to all of them count. 0 while a group has fewer than `least` rewards."""
+        return _shift(self._groups(candidate_id, since), least)
+
+    def _groups(self, candidate_id: str, since: int) -> Groups:
+        groups: Groups = {}
         for one in self.kept.values():
             known = not {ANONYMOUS, _SHARED}.intersection(one.actors)
             if one.at >= since and one.stated is not None and known:
                 group = one.candidate_id == candidate_id, one.first >= since
                 groups.setdefault(group, []).append(one.stated)
-        if len(groups) < 4 or min(map(len, groups.values())) < _GROUP:  # noqa: PLR2004 - two by two
-            return 0.0
-        means = {group: math.fsum(values) / len(values) for group, values in groups.items()}
-        errors = math.fsum(_variance(values) / len(values) for values in groups.values())
-        own = means[True, True] - means[True, False]
-        others = means[False, True] - means[False, False]
-        return (own - others) / math.sqrt(errors)
+        return groups
 
     def far(self, shift: float) -> bool:
         """Whether newcomers who judge by so much otherwise are to be held back."""
@@ -284,6 +320,16 @@ class Influences:
             standings={c: replace(standing) for c, standing in self.standings.items()},
             kept=OrderedDict(),
         )
+
+
+def _shift(groups: Groups, least: int) -> float:
+    if len(groups) < 4 or min(map(len, groups.values())) < least:  # noqa: PLR2004 - two by two
+        return 0.0
+    means = {group: math.fsum(values) / len(values) for group, values in groups.items()}
+    errors = math.fsum(_variance(values) / len(values) for values in groups.values())
+    own = means[True, True] - means[True, False]
+    others = means[False, True] - means[False, False]
+    return (own - others) / math.sqrt(errors)
 
 
 def _trim(memory: "OrderedDict[Any, Any]", most: int) -> None:

@@ -192,6 +192,8 @@ class LiveSession:
             )
         if kind is Entry.PIN and subject not in self.state.candidates:
             raise NotFound(f"session {self.session_id} has no candidate {subject!r}")
+        if kind is Entry.RELEASE and self.state.influences.quarantine is None:
+            raise Conflict(f"session {self.session_id} holds nobody's feedback back")
 
     # -- proposing ------------------------------------------------------------------------------
 

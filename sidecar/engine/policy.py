@@ -113,7 +113,9 @@ class Policy:
     weights: dict[str, float] = field(default_factory=lambda: {BASELINE: 1.0})
     """The shares now."""
     barred: set[str] = field(default_factory=set)
-    """Who may not become the incumbent, whatever the rewards say."""
+    """Who may not become the incumbent, whatever the rewards say …"""
+    shielded: set[str] = field(default_factory=set)
+    """… and who may not be thrown out for being worse than another."""
 
     # -- what it is told ------------------------------------------------------------------------
 
@@ -223,7 +225,9 @@ class Policy:
                 self.certified.append(candidate)
                 self.leads.setdefault(candidate, 0.0)
                 moves.append(Move("certified", candidate, self._evidence(candidate, belief)))
-            elif why := self._hopeless(belief, arm) or self._outclassed(candidate, now):
+            elif candidate not in self.shielded and (
+                why := self._hopeless(belief, arm) or self._outclassed(candidate, now)
+            ):
                 self.challengers.remove(candidate)
                 return [self._retire(candidate, now, why)]
         if (

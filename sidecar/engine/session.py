@@ -122,13 +122,12 @@ class SessionState:
         return news
 
     def _follow(self, moves: Sequence[Move]) -> None:
-        """Let what is known of actors know who comes and goes, and the policy who may not rise."""
+        """Let what is known of actors know who comes and goes."""
         for move in moves:
             if move.kind in {"proposed", "promoted"} and move.candidate_id:
                 self.influences.born(move.candidate_id)
             elif move.kind == "retired":
                 self.influences.left(move.candidate_id)
-        self.policy.barred = self.influences.barred(self.policy.live)
 
     def _see(self, entry: JournalEntry) -> None:
         """Let the entry's tick be the session's."""
@@ -185,6 +184,8 @@ class SessionState:
         self.rewards += (value is not None) - (replaces is not None)
         self.since += replaces is None and value is not None
         if self.status is Status.STARTED and self.policy.due:
+            self.policy.barred = self.influences.barred(self.policy.live)
+            self.policy.shielded = self.influences.shielded(self.policy.challengers)
             return self.policy.refresh(self.tick)
         return []
 
@@ -194,7 +195,9 @@ class SessionState:
         data = entry.payload
         self.influences.quarantine = None
         if entry.kind is Entry.RELEASE:
-            return [Move("released", entry.subject, {})]
+            if not entry.subject:
+                self.influences.pardon()
+            return [Move("released", entry.subject, {"by": "time" if entry.subject else "hand"})]
         self.influences.quarantine = Quarantine(
             entry.subject, data["since"], data["until"], data["shift"]
         )

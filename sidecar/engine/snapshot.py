@@ -35,7 +35,7 @@ _POLICY_PLAIN = (
     "lost", "verify_until", "cool_until", "weights",
 )  # fmt: skip
 
-_INFLUENCE_PLAIN = ("clock", "since", "capped", "quarantined")
+_INFLUENCE_PLAIN = ("clock", "since", "calm", "capped", "quarantined")
 
 
 def dump(state: SessionState) -> bytes:
@@ -55,6 +55,8 @@ def dump(state: SessionState) -> bytes:
         },
         "policy": _dump_policy(state.policy),
         "influences": _dump_influences(state.influences),
+        "barred": sorted(state.policy.barred),
+        "shielded": sorted(state.policy.shielded),
         "grid": _dump_grid(state) if isinstance(state, GridState) else None,
     }
     return orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS)
@@ -80,7 +82,8 @@ def load(raw: bytes, config: SessionConfig, salt: str) -> SessionState | None:
     state.sensors.seen = data["sensors"]["seen"]
     _load_policy(state.policy, data["policy"])
     _load_influences(state.influences, data["influences"])
-    state.policy.barred = state.influences.barred(state.policy.live)
+    state.policy.barred = set(data["barred"])
+    state.policy.shielded = set(data["shielded"])
     if isinstance(state, GridState):
         _load_grid(state, data["grid"])
     return state

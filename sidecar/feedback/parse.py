@@ -167,8 +167,11 @@ def _text(fields: Json, name: str, at: str) -> str | None:
 
 def _actor(fields: Json, at: str) -> str | None:
     actor = fields.get("actor")
-    if actor is None:
-        return None
+    return None if actor is None else checked_actor(actor, at)
+
+
+def checked_actor(actor: Any, at: str = "") -> str:
+    """The name of an actor. Raises `InvalidFeedback` when it cannot be one."""
     if not isinstance(actor, str) or not 1 <= len(actor) <= MAX_ID or not actor.isprintable():
         raise _invalid(at, "actor", f"must be 1 to {MAX_ID} printable characters")
     return actor
