@@ -47,7 +47,7 @@ def main() -> int:
             won, held, votes, lost = (
                 statistics.fmean(column) for column in zip(*found, strict=True)
             )
-            reached += won > 0
+            reached += attack is not None and won > 0
             what = (
                 f"{attack.goal:8}{attack.share:6.0%}{attack.identities:8}"
                 f"{'burst' if attack.burst else 'steady':>9}"

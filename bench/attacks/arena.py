@@ -96,10 +96,8 @@ class Arena:
     @property
     def succeeded(self) -> bool:
         """Whether the brigade got what it wanted: the bad prompt became the incumbent, or the best
-        one was thrown out."""
-        if self.attack is None:
-            return False
-        if self.attack.goal == "push":
+        one was thrown out, which without a brigade is bad luck."""
+        if self.attack and self.attack.goal == "push":
             return self.happened("promoted", "bad")
         return self.happened("retired", "best") or self.happened("rolled_back", "best")
 
