@@ -45,6 +45,7 @@ from sidecar.core.job import JobKind
 from sidecar.engine.propose import Reflection
 from sidecar.feedback.attribute import Attributor
 from sidecar.feedback.browser import BrowserFeedback
+from sidecar.feedback.erasure import Eraser
 from sidecar.feedback.intake import Intake
 from sidecar.feedback.sources import configured
 from sidecar.feedback.tokens import FeedbackTokens
@@ -322,6 +323,7 @@ class Sidecar:
                 self.reporter.dead_letters,
                 settings,
                 self.metrics,
+                eraser=Eraser(self.store, self.intake),
                 durable=lambda: self.store.durable,
                 browser=BrowserFeedback(self.store, self.intake, self.tokens)
                 if settings.feedback.tokens

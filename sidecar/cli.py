@@ -31,6 +31,7 @@ _STEERING = {
     "cancel": "end the session for good; everyone gets the baseline again",
     "unpin": "end a pin",
     "rollback": "go back to the baseline; what served must prove itself anew",
+    "release": "count the feedback of newcomers that is held back",
 }
 _JUDGING = {
     "pin": "serve one candidate to everyone",

@@ -14,8 +14,9 @@ from sidecar.api.guard import Handler, guarded
 from sidecar.core.ids import is_correlation_id, is_session_id
 from sidecar.errors import InvalidFeedback, InvalidRequest
 from sidecar.feedback.browser import BrowserFeedback
+from sidecar.feedback.erasure import Eraser
 from sidecar.feedback.intake import Accepted, Intake
-from sidecar.feedback.parse import parse
+from sidecar.feedback.parse import checked_actor, parse
 from sidecar.rewards.deadletters import DeadLetters
 from sidecar.settings import Settings
 from sidecar.telemetry.metrics import Metrics
@@ -33,13 +34,14 @@ def routes(
     settings: Settings,
     metrics: Metrics,
     *,
+    eraser: Eraser,
     durable: Callable[[], bool],
     clock: Callable[[], float] = time.time,
     browser: BrowserFeedback | None = None,
 ) -> list[web.RouteDef]:
     """The routes of this module; `durable` asks what the store says of itself, which is part of
     every acknowledgement; `browser` takes what comes with a feedback token, if there are any."""
-    api = _FeedbackApi(intake, dead_letters, metrics, durable=durable, clock=clock)
+    api = _FeedbackApi(intake, dead_letters, metrics, eraser=eraser, durable=durable, clock=clock)
     tokens = TokenApi(browser, settings, metrics)
 
     def keyed(handler: Handler) -> Handler:
@@ -48,6 +50,7 @@ def routes(
     return [
         web.post("/feedback", tokens.door(api.read, api.take, api.acknowledge)),
         web.post("/feedback/tokens/rotate", keyed(tokens.rotate)),
+        web.delete("/feedback/actors/{actor}", keyed(api.erase)),
         web.get("/feedback/dead-letters", keyed(api.list_dead)),
         web.post("/feedback/dead-letters/replay", keyed(api.replay)),
     ]
@@ -60,9 +63,11 @@ class _FeedbackApi:
         dead_letters: DeadLetters,
         metrics: Metrics,
         *,
+        eraser: Eraser,
         durable: Callable[[], bool],
         clock: Callable[[], float],
     ) -> None:
+        self._eraser = eraser
         self._intake = intake
         self._dead_letters = dead_letters
         self._metrics = metrics
@@ -84,6 +89,11 @@ class _FeedbackApi:
     def acknowledge(self, accepted: Sequence[Accepted], *, single: bool = True) -> web.Response:
         """What the sender is told."""
         return acknowledged(accepted, durable=self._durable(), single=single)
+
+    async def erase(self, request: web.Request) -> web.Response:
+        """Forget an actor: what they wrote, and what it did."""
+        count = await self._eraser.erase(checked_actor(request.match_info["actor"]))
+        return web.json_response({"events": count, "status": "erased"})
 
     async def list_dead(self, request: web.Request) -> web.Response:
         """Rewards that were given up, oldest first."""

@@ -13,12 +13,14 @@ from sidecar.api.guard import Handler, guarded
 from sidecar.api.scope import ALGORITHMS, Scope
 from sidecar.api.session_rewards import SessionRewards
 from sidecar.api.urls import session_urls
-from sidecar.backend.base import Backend
+from sidecar.backend.base import ACTIONS, Backend
 from sidecar.core.ids import is_correlation_id
 from sidecar.errors import InvalidRequest
 from sidecar.settings import Settings
 
 PATHS = {of: f"/api/prompt-learning/online/{of}/sessions" for of in ALGORITHMS}
+_PLAIN = "|".join(action for action in ACTIONS if action != "pin")
+"""The commands that say all by their name."""
 
 
 def routes(backend: Backend, rewards: SessionRewards, settings: Settings) -> list[web.RouteDef]:
@@ -44,7 +46,7 @@ def _routes(path: str, api: "SessionApi") -> list[web.RouteDef]:
         web.get(one + "/export", keyed(api.export)),
         web.post(one + "/reward", keyed(api.reward)),
         web.post(one + "/{action:pin|approve|retire}", keyed(api.judge)),
-        web.post(one + "/{action:pause|resume|cancel|complete|unpin|rollback}", keyed(api.command)),
+        web.post(one + f"/{{action:{_PLAIN}}}", keyed(api.command)),
     ]
 
 

@@ -25,6 +25,7 @@ from sidecar.errors import Unavailable
 
 ACTIONS = (
     *("pause", "resume", "cancel", "complete", "pin", "unpin", "rollback", "approve", "retire"),
+    "release",
 )
 NAMING = frozenset({"pin", "approve", "retire"})
 """Those of them that are about one candidate, which `candidate_id` names."""

@@ -44,8 +44,8 @@ class SidecarClient:
         return await self._call("GET", segment(session_id))
 
     async def command(self, session_id: str, action: str, **arguments: Any) -> dict[str, Any]:
-        """Carry out `pause`, `resume`, `cancel`, `pin`, `unpin`, `rollback`, `approve` or
-        `retire`."""
+        """Carry out `pause`, `resume`, `cancel`, `pin`, `unpin`, `rollback`, `approve`, `retire` or
+        `release`."""
         return await self._call("POST", f"{segment(session_id)}/{segment(action)}", arguments)
 
     async def export(self, session_id: str, candidate_id: str | None = None) -> dict[str, Any]:

@@ -60,6 +60,7 @@ def _confirm(out: TextIO, arguments: argparse.Namespace, status: dict[str, Any])
         "rollback": "rolled back",
         "approve": f"{candidate} serves by default now",
         "retire": f"{candidate} retired",
+        "release": "released",
     }
     what = done.get(arguments.action, str(status.get("status", arguments.action)))
     out.write(f"{arguments.session}: {what}\n")

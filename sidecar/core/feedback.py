@@ -5,9 +5,16 @@ retraction is an event of its own; nothing is ever deleted to undo a vote.
 """
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
+
+APPLICATION = "session-api"
+"""The actor of rewards that came over the session API: the application, not one of its users."""
+
+
+NAMED = ("resolved", "retry")
+"""Metrics that are signals by their own name: was the matter settled, had the user to try again."""
 
 
 class Kind(StrEnum):
@@ -45,6 +52,32 @@ class FeedbackEvent:
     """Who said it; a later event of the same actor replaces an earlier one."""
     retracts: str | None = None
     """For a retraction: the event id it takes back; None takes back all of the actor's events."""
+    metric: str | None = None
+    """What was measured, where a score has a name of its own (`helpfulness`, `resolved`)."""
+
+    @property
+    def signal(self) -> str:
+        """What a session's objectives call it: the metric's name, else the kind."""
+        if self.metric in NAMED:
+            return str(self.metric)
+        return f"score:{self.metric}" if self.metric else str(self.kind)
+
+
+def erased(event: FeedbackEvent, alias: str) -> FeedbackEvent:
+    """An event without its words and its actor's name."""
+    return replace(event, comment=None, correction=None, actor=alias)
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """The last word of one actor in one signal about one turn (or about the conversation)."""
+
+    signal: str
+    score: float
+    """In [0, 1]."""
+    actor: str | None = None
+    completion_id: str | None = None
+    """The turn it is about; None for the conversation as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +92,16 @@ class Reward:
     """In [0, 1]; None when nothing scored is left (all retracted, or comments only)."""
     comments: tuple[str, ...] = ()
     """What users wrote, oldest first: data for the proposer, never instructions."""
+    votes: tuple[Vote, ...] = ()
+    """What `value` was made of, oldest first: a session with rules of its own weighs them anew."""
 
 
 def merge(session_id: str, rollout_id: str, events: Iterable[FeedbackEvent]) -> Reward:
     """One reward from the set of a rollout's events, whatever order they came in and however often.
 
     Each actor counts once, with the last score of theirs that was not taken back (last by arrival,
-    ties by event id); the reward is the mean over actors. Events without an actor share one.
+    ties by event id); the reward is the mean over actors. Events without an actor share one. The
+    votes are finer, for sessions whose rules are: the last one by actor, signal and turn.
     """
     ordered = sorted({e.event_id: e for e in events}.values(), key=_arrival)
     said = [e for e in ordered if e.kind is not Kind.RETRACTION]
@@ -74,7 +110,18 @@ def merge(session_id: str, rollout_id: str, events: Iterable[FeedbackEvent]) -> 
     latest = {e.actor: e.score for e in kept if e.score is not None}
     value = math.fsum(latest.values()) / len(latest) if latest else None
     texts = (" ".join(text for text in (e.comment, e.correction) if text) for e in kept)
-    return Reward(session_id, rollout_id, len(ordered), value, tuple(filter(None, texts)))
+    comments = tuple(filter(None, texts))
+    return Reward(session_id, rollout_id, len(ordered), value, comments, _votes(kept))
+
+
+def _votes(kept: Sequence[FeedbackEvent]) -> tuple[Vote, ...]:
+    last: dict[tuple[str | None, str, str | None], Vote] = {}
+    for e in kept:
+        if e.score is not None:
+            about = e.actor, e.signal, e.completion_id
+            last.pop(about, None)
+            last[about] = Vote(e.signal, e.score, e.actor, e.completion_id)
+    return tuple(last.values())
 
 
 def _arrival(event: FeedbackEvent) -> tuple[float, str]:

@@ -63,6 +63,9 @@ class Entry(StrEnum):
     ROLLBACK = "rollback"
     APPROVE = "approve"
     RETIRE = "retire"
+    QUARANTINE = "quarantine"
+    """Newcomers' rewards are held back."""
+    RELEASE = "release"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from sidecar.core.feedback import merge
 from sidecar.core.prompt import Demo
 from sidecar.core.rollout import Turn
-from sidecar.engine import demos, reflect, screen
+from sidecar.engine import credit, demos, reflect, screen
 from sidecar.engine.config import SessionConfig
 from sidecar.engine.guards import Lock, told
 from sidecar.engine.mipro_session import GridState
@@ -99,12 +99,15 @@ class Author:
         )
 
     async def _experiences(self, rewarded: Sequence[Rewarded]) -> list[Experience]:
+        """Rollouts as far as the turn that their reward is put down to."""
         turns = await self._store.turns(self._session_id, [r.rollout_id for r in rewarded])
         out = []
         for one in rewarded:
             events = await self._store.events_of(self._session_id, one.rollout_id)
-            said = merge(self._session_id, one.rollout_id, events).comments
-            out.append(Experience(_of(one, turns), one.value, said))
+            said = merge(self._session_id, one.rollout_id, events)
+            own = _of(one, turns)
+            until = credit.cause(self._config.rules.credit, said.votes, own) + 1
+            out.append(Experience(own[:until], one.value, said.comments))
         return out
 
 

@@ -13,10 +13,11 @@ from sidecar.core.prompt import SYSTEM_ROLES, Pattern, Wildcard
 from sidecar.engine.fields import integer, mapping, number
 from sidecar.engine.guards import Guards, dials_only, held_back, read_guards
 from sidecar.engine.options import Options
+from sidecar.engine.rules import KEYS, Rules, read_rules
 from sidecar.errors import InvalidRequest
 
 ROOTS = ("prompt_learning", "policy_optimization")
-_SECTION = {"algorithm", "initial_prompt", "policy", "safety", "gepa", "mipro"}
+_SECTION = {"algorithm", "initial_prompt", "policy", "safety", "gepa", "mipro", *KEYS}
 _NOT_ZERO = {"prior_sd", "half_life", "bucket", "refresh_every", "patience"}
 """Dials that something is divided by."""
 _LIMITS = ("termination_config", "gepa.token.max_spend_usd", "mipro.max_spend_usd")
@@ -31,6 +32,7 @@ _ONLINE = {
     "proposer",
     "mode",
     "safety",
+    *KEYS,
 }
 _OFFLINE = {
     "env_name", "rng_seed", "env_config", "metaprompt", "modules", "proposer_type",
@@ -69,6 +71,7 @@ class SessionConfig:
     proposer: Proposer = Proposer()
     options: Options = field(default_factory=Options)
     guards: Guards = field(default_factory=Guards)
+    rules: Rules = field(default_factory=Rules)
     unused: tuple[str, ...] = ()
     """Keys of the config that an online session has no use for."""
 
@@ -92,6 +95,7 @@ class SessionConfig:
                 "proposer": Proposer(**known_fields(Proposer, data["proposer"])),
                 "options": Options(**known_fields(Options, data["options"])),
                 "guards": Guards(**known_fields(Guards, data.get("guards", {}))),
+                "rules": Rules.load(data.get("rules", {})),
                 "unused": tuple(data["unused"]),
             }
         )
@@ -165,6 +169,7 @@ def parse(body: Mapping[str, Any]) -> SessionConfig:
             prune_rewards=integer(gepa, "online_prune_min_rollouts", 20, where, least=1),
         ),
         guards=guards,
+        rules=read_rules(section, gepa, f"{where}.gepa"),
         unused=(*sorted(_OFFLINE & gepa.keys()), *idle_keys(section)),
     )
 

@@ -22,6 +22,7 @@ from sidecar.engine.fields import integer, mapping, number, one_of, only, part
 from sidecar.engine.guards import dials_only, held_back, read_guards
 from sidecar.engine.mipro import FACTORED, GRID_OPTIONS, SURROGATES
 from sidecar.engine.options import Options
+from sidecar.engine.rules import KEYS, read_rules
 from sidecar.engine.tpe import TpeOptions
 from sidecar.errors import InvalidRequest
 
@@ -30,7 +31,7 @@ _ONLINE = {
     *_BLOCK, "mode", "safety", "surrogate", "tpe", "demo", "proposer", "online_proposer_mode",
     "online_proposer_min_rollouts", "online_proposer_min_rewards", "online_proposer_min_seconds",
     "online_proposer_max_candidates", "online_prune_threshold", "online_prune_min_rollouts",
-    "proposer_url", "proposer_model", "proposer_api_key", "few_shot_score_threshold",
+    "proposer_url", "proposer_model", "proposer_api_key", "few_shot_score_threshold", *KEYS,
 }  # fmt: skip
 _UNUSED = {
     "bootstrap_train_seeds", "online_pool", "val_seeds", "reference_pool", "test_pool",
@@ -101,6 +102,7 @@ def _config(section: Mapping[str, Any], mipro: Mapping[str, Any], root: str) -> 
         proposer=read_proposer(mipro, section, where),
         options=held_back(_dials(dials_only(safety), mipro, where), guards, safety),
         guards=guards,
+        rules=read_rules(section, mipro, where),
         unused=(*_unused(mipro, proposer), *idle_keys(section)),
         surrogate=mipro.get("surrogate", FACTORED),
         tpe=_tpe(mipro, where),

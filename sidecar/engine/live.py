@@ -11,15 +11,15 @@ one that leads.
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
 
 from sidecar.core.feedback import Reward
-from sidecar.core.rollout import Assignment
+from sidecar.core.rollout import Assignment, Turn
 from sidecar.core.session import Entry, JournalEntry, SessionRecord, Snapshot
-from sidecar.engine import algorithms, reflect, snapshot
+from sidecar.engine import algorithms, ledger, reflect, snapshot
 from sidecar.engine.assigner import Assigner
 from sidecar.engine.author import Author
 from sidecar.engine.cluster import sketch
@@ -119,17 +119,17 @@ class LiveSession:
         """Count rewards; for each its assignment and whether it was news."""
         rollouts = [reward.rollout_id for reward in rewards]
         assignments = [await self._assignment(rollout) for rollout in rollouts]
-        sketches = await self._sketches(rollouts)
+        turns = await self._turns(rollouts)
 
         async def fresh() -> list[JournalEntry]:
             if self.state.status.final:
                 raise Conflict(f"session {self.session_id} is {self.state.status}")
             last = await self._store.last_entries(self.session_id, rollouts)
-            return [
-                self._entry(reward, assignment, last.get(reward.rollout_id), sketches)
+            return self._entries(
+                (reward, assignment, last.get(reward.rollout_id), turns[reward.rollout_id])
                 for reward, assignment in zip(rewards, assignments, strict=True)
                 if _revision(last.get(reward.rollout_id)) < reward.revision
-            ]
+            )
 
         async with self._lock:
             counted = {entry.subject for entry in await self._append(fresh)}
@@ -147,36 +147,29 @@ class LiveSession:
             raise NotFound(f"session {self.session_id} has no rollout {rollout_id}")
         return found
 
-    async def _sketches(self, rollout_ids: Sequence[str]) -> dict[str, list[int]]:
-        """What kind of input each rollout began with."""
-        out: dict[str, list[int]] = {}
+    async def _turns(self, rollout_ids: Sequence[str]) -> dict[str, list[Turn]]:
+        """The turns of each rollout, oldest first."""
+        out: dict[str, list[Turn]] = {rollout_id: [] for rollout_id in rollout_ids}
         for turn in await self._store.turns(self.session_id, rollout_ids):
-            opening = reflect.Experience([turn], 0.0, ()).opening
-            if turn.rollout_id not in out and opening:
-                out[turn.rollout_id] = sketch(opening)
+            out[turn.rollout_id].append(turn)
         return out
 
-    def _entry(
+    def _entries(
         self,
-        reward: Reward,
-        assignment: Assignment,
-        prior: JournalEntry | None,
-        sketches: Mapping[str, list[int]],
-    ) -> JournalEntry:
-        payload = {
-            "revision": reward.revision,
-            "value": reward.value,
-            "replaces": prior.payload["value"] if prior else None,
-            "candidate_id": assignment.candidate_id,
-            "propensity": assignment.propensity,
-            "tick": assignment.tick,
-            "now": self.assigner.tick,
-            "random": assignment.weight > 0,
-            "said": bool(reward.comments),
-            "sketch": sketches.get(reward.rollout_id, []),
-        }
-        key = f"reward:{reward.rollout_id}:{reward.revision}"
-        return JournalEntry(key, Entry.REWARD, reward.rollout_id, payload, self._clock())
+        rewards: Iterable[tuple[Reward, Assignment, JournalEntry | None, Sequence[Turn]]],
+    ) -> list[JournalEntry]:
+        """What to append for these rewards, each with the entry before it and its turns. Each is
+        judged as if those before it were folded already."""
+        influences = self.state.influences.copy()
+        entries = []
+        for reward, assignment, prior, turns in rewards:
+            entry = ledger.reward_entry(
+                self.state, influences, reward, assignment, prior=prior, turns=turns,
+                sketch=_sketch(turns), now=self.assigner.tick, at=self._clock(),
+            )  # fmt: skip
+            influences.fold(entry, "")
+            entries.append(entry)
+        return entries
 
     # -- steering -------------------------------------------------------------------------------
 
@@ -210,6 +203,8 @@ class LiveSession:
                 f"candidate {subject} is not one that can be retired: the baseline always serves, "
                 "and what serves by default is rolled back"
             )
+        if kind is Entry.RELEASE and self.state.influences.quarantine is None:
+            raise Conflict(f"session {self.session_id} holds nobody's feedback back")
 
     # -- proposing ------------------------------------------------------------------------------
 
@@ -296,16 +291,20 @@ class LiveSession:
                 await self._catch_up()
 
     async def _let_in(self) -> None:
-        """Have those begin their trial whose turn it is, if it is for us to do."""
+        """Write what follows from what was written, if it is for us to do: rewards that are to be
+        held back or let go, and those who begin their trial."""
         if not self._leadership.leads:
             return
 
-        async def entrant() -> list[JournalEntry]:
-            entry = self.state.entrant(self.assigner.tick, self._clock())
+        async def follows() -> list[JournalEntry]:
+            now, at = self.assigner.tick, self._clock()
+            if entries := ledger.review(self.state, now, at):
+                return entries
+            entry = self.state.entrant(now, at)
             return [] if entry is None else [entry]
 
         try:
-            while await self._decided(entrant, self._leadership.token):
+            while await self._decided(follows, self._leadership.token):
                 self._swap()
         except Deposed:
             self._leadership.deposed()
@@ -315,6 +314,8 @@ class LiveSession:
             self.session_id, entries, after=self.state.seq, token=token
         )
         for entry in appended:
+            if held := entry.payload.get("held"):
+                self._metrics.feedback.labels("any", held).inc()
             for event in self.state.apply(entry):
                 self._announce(event)
         return appended
@@ -351,6 +352,12 @@ class LiveSession:
             await asyncio.gather(self._thinking, return_exceptions=True)
         async with self._lock:
             await self._keep(always=True)
+
+
+def _sketch(turns: Sequence[Turn]) -> list[int]:
+    """What kind of input a rollout began with."""
+    openings = (reflect.Experience([turn], 0.0, ()).opening for turn in turns)
+    return next((sketch(opening) for opening in openings if opening), [])
 
 
 def _revision(entry: JournalEntry | None) -> int:

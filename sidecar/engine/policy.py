@@ -55,6 +55,8 @@ class Observation:
     cluster: str = ""
     random: bool = True
     """Whether the candidate was drawn from the table: only then is the reward evidence."""
+    again: bool = False
+    """Whether it was counted before and held back since: the proof may have had it already."""
 
 
 @dataclass(slots=True)
@@ -116,6 +118,10 @@ class Policy:
     cool_until: int = 0
     weights: dict[str, float] = field(default_factory=lambda: {BASELINE: 1.0})
     """The shares now."""
+    barred: set[str] = field(default_factory=set)
+    """Who may not become the incumbent, whatever the rewards say …"""
+    shielded: set[str] = field(default_factory=set)
+    """… and who may not be thrown out for being worse than another."""
 
     # -- what it is told ------------------------------------------------------------------------
 
@@ -139,6 +145,7 @@ class Policy:
         arm = self.arms[seen.candidate_id]
         bucket = seen.tick // self.options.bucket if seen.random else None
         untested = seen.replaces is None or arm.waiting.pop(seen.rollout_id, None) is not None
+        untested = untested and not seen.again
         if seen.replaces is not None:
             arm.add(seen.replaces, bucket, seen.cluster, sign=-1)
         if seen.value is None:
@@ -147,7 +154,7 @@ class Policy:
         if seen.random and untested and not arm.retired:
             # A reward that has been tested already changes the belief, no longer the proof.
             arm.waiting[seen.rollout_id] = (seen.tick, seen.value)
-        if seen.replaces is None:
+        if seen.replaces is None and not seen.again:
             self._first(arm, seen.value, max(0, seen.now - seen.tick))
 
     def _first(self, arm: Arm, value: float, delay: int) -> None:
@@ -225,11 +232,14 @@ class Policy:
                     moves.append(Move("awaiting", candidate, self._evidence(candidate, belief)))
             elif lead is not None:
                 moves.append(self._certify(candidate, belief))
-            elif why := self._hopeless(belief, arm) or self._outclassed(candidate, now):
+            elif candidate not in self.shielded and (
+                why := self._hopeless(belief, arm) or self._outclassed(candidate, now)
+            ):
                 self.challengers.remove(candidate)
                 return [self._retire(candidate, now, why)]
         if (
             candidate in self.certified
+            and candidate not in self.barred
             and belief.probability >= self.options.swap_probability
             and belief.n >= self.options.swap_rewards
         ):
@@ -395,6 +405,11 @@ class Policy:
         return difference(
             self.arms[one], self.arms[other], now=now, rate=rate, options=self.options
         )
+
+    @property
+    def live(self) -> list[str]:
+        """Who is served beside the baseline."""
+        return [*self.challengers, *self.certified]
 
     @property
     def bench_full(self) -> bool:

@@ -18,7 +18,8 @@ from sidecar.core.session import Candidate, Entry, JournalEntry, Status
 from sidecar.engine import gepa
 from sidecar.engine.cluster import Clusters
 from sidecar.engine.config import SessionConfig
-from sidecar.engine.policy import Move, Observation, Policy
+from sidecar.engine.influence import Influences, Quarantine
+from sidecar.engine.policy import Move, Observation, Policy, Watch
 from sidecar.engine.sensors import Sensors
 
 _EVENTS = 500
@@ -84,6 +85,10 @@ class SessionState:
     events: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=_EVENTS))
     recent: deque[Rewarded] = field(default_factory=lambda: deque(maxlen=_RECENT))
     sensors: Sensors = field(default_factory=Sensors)
+    influences: Influences = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.influences = Influences(self.config.rules.influence, self.salt)
 
     @staticmethod
     def begin(config: SessionConfig, salt: str, created_at: float) -> "SessionState":
@@ -106,6 +111,7 @@ class SessionState:
         self.seq = entry.seq
         before = self.policy.weights, self.pinned, self.status
         moves = self._fold(entry)
+        self._follow(moves)
         if (self.policy.weights, self.pinned, self.status) != before:
             self.version += 1
         news = [
@@ -115,6 +121,14 @@ class SessionState:
         ]  # fmt: skip
         self.events.extend(news)
         return news
+
+    def _follow(self, moves: Sequence[Move]) -> None:
+        """Let what is known of actors know who comes and goes."""
+        for move in moves:
+            if move.kind in {"proposed", "promoted"} and move.candidate_id:
+                self.influences.born(move.candidate_id)
+            elif move.kind == "retired":
+                self.influences.left(move.candidate_id)
 
     def _see(self, entry: JournalEntry) -> None:
         """Let the entry's tick be the session's."""
@@ -135,6 +149,8 @@ class SessionState:
                 return [Move("refused", "", {"why": str(entry.payload.get("why", ""))})]
             case Entry.ROLLBACK | Entry.APPROVE | Entry.RETIRE:
                 return self._judge(entry)
+            case Entry.QUARANTINE | Entry.RELEASE:
+                return self._quarantine(entry)
             case _:
                 return self._steer(entry)
 
@@ -169,15 +185,35 @@ class SessionState:
         cluster = data.get("cluster") or self.clusters.assign(data.get("sketch") or [])
         self.policy.observe(
             Observation(
-                candidate, entry.subject, data["tick"], data["now"], value, replaces, cluster
+                candidate, entry.subject, data["tick"], data["now"], value, replaces, cluster,
+                again=bool(data.get("again")),
             )
-        )
+        )  # fmt: skip
+        self.influences.fold(entry, cluster)
         self._remember(entry, cluster)
         self.rewards += (value is not None) - (replaces is not None)
         self.since += replaces is None and value is not None
         if self.status is Status.STARTED and self.policy.due:
+            self.policy.barred = self.influences.barred(self.policy.live)
+            self.policy.shielded = self.influences.shielded(self.policy.challengers)
             return self.policy.refresh(self.tick)
         return []
+
+    def _quarantine(self, entry: JournalEntry) -> list[Move]:
+        """Newcomers are held back, or no longer. What the watch over the incumbent has seen of
+        them is void; what had been proven keeps its word, but nobody in question is promoted."""
+        data = entry.payload
+        self.influences.quarantine = None
+        if entry.kind is Entry.RELEASE:
+            if not entry.subject:
+                self.influences.pardon()
+            return [Move("released", entry.subject, {"by": "time" if entry.subject else "hand"})]
+        self.influences.quarantine = Quarantine(
+            entry.subject, data["since"], data["until"], data["shift"]
+        )
+        if entry.subject == self.policy.incumbent:
+            self.policy.watch = Watch()
+        return [Move("quarantined", entry.subject, {"shift": data["shift"]})]
 
     def _remember(self, entry: JournalEntry, cluster: str) -> None:
         """What reflection may be shown: of each rollout only its last reward, if it has one."""

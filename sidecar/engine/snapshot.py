@@ -18,6 +18,7 @@ from sidecar.engine.cluster import Clusters
 from sidecar.engine.config import SessionConfig
 from sidecar.engine.evidence import LEADS, Trial
 from sidecar.engine.factored import Effect, Effects
+from sidecar.engine.influence import Influences, Kept, Quarantine, Standing
 from sidecar.engine.mipro_session import GridState, Instruction
 from sidecar.engine.policy import Policy, Watch
 from sidecar.engine.sensors import Frame
@@ -33,6 +34,8 @@ _POLICY_PLAIN = (
     "challengers", "certified", "incumbent", "leads", "maturity", "seen", "stale", "tests",
     "lost", "vain", "verify_until", "cool_until", "weights", "awaiting",
 )  # fmt: skip
+
+_INFLUENCE_PLAIN = ("clock", "since", "calm", "capped", "quarantined")
 
 
 def dump(state: SessionState) -> bytes:
@@ -51,6 +54,9 @@ def dump(state: SessionState) -> bytes:
             "seen": state.sensors.seen,
         },
         "policy": _dump_policy(state.policy),
+        "influences": _dump_influences(state.influences),
+        "barred": sorted(state.policy.barred),
+        "shielded": sorted(state.policy.shielded),
         "grid": _dump_grid(state) if isinstance(state, GridState) else None,
     }
     return orjson.dumps(data, option=orjson.OPT_NON_STR_KEYS)
@@ -75,6 +81,9 @@ def load(raw: bytes, config: SessionConfig, salt: str) -> SessionState | None:
     )
     state.sensors.seen = data["sensors"]["seen"]
     _load_policy(state.policy, data["policy"])
+    _load_influences(state.influences, data["influences"])
+    state.policy.barred = set(data["barred"])
+    state.policy.shielded = set(data["shielded"])
     if isinstance(state, GridState):
         _load_grid(state, data["grid"])
     return state
@@ -130,6 +139,30 @@ def _load_grid(state: GridState, data: dict[str, Any]) -> None:
     state.grid.grid = {(row, column) for row, column in data["cells"]}
     state.grid.cells = {c.candidate_id: c.cell for c in state.candidates.values() if c.cell}
     state.grid.effects = _load_effects(data["effects"]) if data["effects"] else None
+
+
+def _dump_influences(influences: Influences) -> dict[str, Any]:
+    return {
+        **{name: getattr(influences, name) for name in _INFLUENCE_PLAIN},
+        "firsts": list(influences.firsts.items()),
+        "counts": [[*pair, n] for pair, n in influences.counts.items()],
+        "standings": {c: asdict(standing) for c, standing in influences.standings.items()},
+        "kept": [asdict(one) for one in influences.kept.values()],
+        "quarantine": influences.quarantine and asdict(influences.quarantine),
+    }
+
+
+def _load_influences(influences: Influences, data: dict[str, Any]) -> None:
+    for name in _INFLUENCE_PLAIN:
+        setattr(influences, name, data[name])
+    influences.firsts.update(data["firsts"])
+    influences.counts.update(((c, actor), n) for c, actor, n in data["counts"])
+    influences.standings = {c: Standing(**one) for c, one in data["standings"].items()}
+    influences.kept.update(
+        (one["rollout_id"], Kept(**{**one, "actors": tuple(one["actors"])})) for one in data["kept"]
+    )
+    held = data["quarantine"]
+    influences.quarantine = Quarantine(**held) if held else None
 
 
 def _dump_policy(policy: Policy) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 from sidecar.core.ids import BASELINE
 from sidecar.core.prompt import Pattern, Place
 from sidecar.core.session import Candidate, SessionRecord
-from sidecar.engine import levers
+from sidecar.engine import levers, response
 from sidecar.engine.evidence import LEADS
 from sidecar.engine.live import LiveSession
 from sidecar.engine.session import SessionState
@@ -54,6 +54,7 @@ def status(live: LiveSession) -> dict[str, Any]:
         },
         **levers.summary(state, live.session_id, best),
         "safety": _safety(state, now),
+        "influence": _influence(state),
         "metadata": dict(live.record.metadata),
     }
 
@@ -96,6 +97,8 @@ def _candidate(
         "avg_reward": round(arm.mean, 6) if arm.n else None,
         "rollout_count": served.get(candidate_id, 0),
         "reward_count": arm.n,
+        "actor_count": state.influences.standing(candidate_id).actors,
+        **_response(state, candidate_id, weights, served),
         "is_baseline": candidate_id == BASELINE,
         "parent_id": candidate.parent_id,
         "role": _role(state, candidate_id),
@@ -111,6 +114,43 @@ def _candidate(
         "text": candidate.text,
         "demos": [{"user": demo.user, "assistant": demo.assistant} for demo in candidate.demos],
         "stage_payloads": {"system": {"instruction_text": candidate.text}},
+    }
+
+
+def _response(
+    state: SessionState, candidate_id: str, weights: Mapping[str, float], served: Mapping[str, int]
+) -> dict[str, Any]:
+    """How many answer. What was served so recently that most have not answered yet is left out."""
+    own, control = (
+        (
+            state.influences.standing(c).answered,
+            served.get(c, 0) - weights.get(c, 0.0) * state.policy.maturity,
+        )
+        for c in (candidate_id, BASELINE)
+    )
+    rate = response.response_rate(*own)
+    return {
+        "response_rate": None if rate is None else round(rate, 4),
+        "response": response.compared(own, control),
+    }
+
+
+def _influence(state: SessionState) -> dict[str, Any]:
+    influences = state.influences
+    held = influences.quarantine
+    return {
+        "credit": state.config.rules.credit,
+        "objectives": {o.signal: o.weight for o in state.config.rules.objectives},
+        "min_actors": influences.rules.min_actors,
+        "barred": sorted(state.policy.barred),
+        "capped": influences.capped,
+        "quarantined": influences.quarantined,
+        "quarantine": held
+        and {
+            "candidate_id": held.candidate_id,
+            "until": datetime.fromtimestamp(held.until, UTC).isoformat(),
+            "shift": held.shift,
+        },
     }
 
 

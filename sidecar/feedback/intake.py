@@ -129,12 +129,14 @@ class Intake:
 
 def same(event: FeedbackEvent, stored: FeedbackEvent) -> bool:
     """Whether an event says what the stored one of its id says. When it came does not matter, nor
-    that the stored one carries its session and rollout since it was attributed."""
+    that the stored one carries its session and rollout since it was attributed, nor that one from
+    before metrics were kept has none."""
     filled = replace(
         event,
         received_at=stored.received_at,
         session_id=event.session_id or stored.session_id,
         rollout_id=event.rollout_id or stored.rollout_id,
+        metric=stored.metric and event.metric,
     )
     return filled == stored
 

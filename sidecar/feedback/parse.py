@@ -74,6 +74,7 @@ def _event(
         correction=_text(fields, "correction", at),
         actor=_actor(fields, at),
         retracts=_id(fields, "retracts", at, _is_foreign_id),
+        metric=_metric(fields.get("details")),
     )
 
 
@@ -100,6 +101,13 @@ def _check_details(details: Any, at: str) -> None:
         raise _invalid(at, "details", "is nested too deeply") from None
     if size > MAX_DETAILS:
         raise _invalid(at, "details", f"is larger than {MAX_DETAILS} bytes")
+
+
+def _metric(details: Any) -> str | None:
+    """The name of what was measured, if `details` say it; nothing else in them is read."""
+    name = details.get("metric") if details else None
+    fits = isinstance(name, str) and 1 <= len(name) <= MAX_ID and name.isprintable()
+    return name if fits else None
 
 
 def _own_id(fields: Json, at: str) -> str | None:
@@ -181,8 +189,11 @@ def _text(fields: Json, name: str, at: str) -> str | None:
 
 def _actor(fields: Json, at: str) -> str | None:
     actor = fields.get("actor")
-    if actor is None:
-        return None
+    return None if actor is None else checked_actor(actor, at)
+
+
+def checked_actor(actor: Any, at: str = "") -> str:
+    """The name of an actor. Raises `InvalidFeedback` when it cannot be one."""
     if not isinstance(actor, str) or not 1 <= len(actor) <= MAX_ID or not actor.isprintable():
         raise _invalid(at, "actor", f"must be 1 to {MAX_ID} printable characters")
     return actor

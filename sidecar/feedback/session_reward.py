@@ -12,14 +12,14 @@ from typing import Any
 
 import orjson
 
-from sidecar.core.feedback import FeedbackEvent, Kind
+from sidecar.core.feedback import APPLICATION, FeedbackEvent, Kind
 from sidecar.core.ids import is_correlation_id
 from sidecar.core.rollout import Assignment
 from sidecar.errors import InvalidFeedback, InvalidRequest
 from sidecar.feedback.parse import MAX_TEXT
 from sidecar.feedback.signals import number
 
-SOURCE = "session-api"
+SOURCE = APPLICATION
 
 
 @dataclass(frozen=True, slots=True)

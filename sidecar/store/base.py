@@ -168,6 +168,10 @@ class Feedback(Protocol):
     async def events_of(self, session_id: str, rollout_id: str) -> list[FeedbackEvent]:
         """All events attributed to a rollout, in any order."""
 
+    async def erase_actor(self, actor: str, alias: str) -> list[FeedbackEvent]:
+        """Blank the words of an actor's events and call the actor `alias` in them. Returns all
+        events of that alias, so a call that was cut short may be made again."""
+
     async def due_rewards(self, now: float, limit: int) -> list[DueReward]:
         """Rollouts to report, oldest first: revision above what was reported, not put off beyond
         `now`, not dead."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from sidecar.core.feedback import FeedbackEvent
+from sidecar.core.feedback import FeedbackEvent, erased
 from sidecar.core.job import JobEvent, JobRecord
 from sidecar.core.rollout import Assignment, Turn
 from sidecar.core.session import Entry, JournalEntry, SessionRecord, Snapshot
@@ -194,6 +194,12 @@ class _Feedback:
     async def events_of(self, session_id: str, rollout_id: str) -> list[FeedbackEvent]:
         """See `base.Feedback`."""
         return [self._events[i] for i in self._attributed.get((session_id, rollout_id), [])]
+
+    async def erase_actor(self, actor: str, alias: str) -> list[FeedbackEvent]:
+        """See `base.Feedback`."""
+        theirs = [event for event in self._events.values() if event.actor in {actor, alias}]
+        self._events.update((event.event_id, erased(event, alias)) for event in theirs)
+        return [self._events[event.event_id] for event in theirs]
 
     async def due_rewards(self, now: float, limit: int) -> list[DueReward]:
         """See `base.Feedback`."""

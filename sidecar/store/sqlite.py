@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sidecar.core.feedback import FeedbackEvent
+from sidecar.core.feedback import FeedbackEvent, erased
 from sidecar.core.rollout import Assignment, Turn
 from sidecar.core.session import Entry, JournalEntry, SessionRecord, Snapshot
 from sidecar.store import _records, _sql
@@ -225,6 +225,26 @@ class _Feedback(SqliteFile):
             rollout_id,
         )
         return [_records.to_event(*row) for row in rows]
+
+    async def erase_actor(self, actor: str, alias: str) -> list[FeedbackEvent]:
+        """See `base.Feedback`. There is no index: it reads all feedback, and is rare."""
+
+        def erase(db: sqlite3.Connection) -> list[FeedbackEvent]:
+            events = [
+                erased(_records.to_event(*row), alias)
+                for row in db.execute(
+                    """SELECT body, session_id, rollout_id FROM feedback
+                    WHERE body ->> 'actor' IN (?, ?)""",
+                    (actor, alias),
+                )
+            ]
+            db.executemany(
+                "UPDATE feedback SET body = ? WHERE event_id = ?",
+                [(_records.dump(event), event.event_id) for event in events],
+            )
+            return events
+
+        return await self.write(erase)
 
     async def due_rewards(self, now: float, limit: int) -> list[DueReward]:
         """See `base.Feedback`."""

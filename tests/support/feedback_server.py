@@ -6,6 +6,7 @@ from sidecar.api import feedback, ops, sessions
 from sidecar.api.middleware import request_ids
 from sidecar.api.problems import problems
 from sidecar.api.session_rewards import SessionRewards
+from sidecar.feedback.erasure import Eraser
 from sidecar.settings import Settings
 from support.feedback_loop import Loop
 
@@ -20,6 +21,7 @@ def application(loop: Loop, settings: Settings | None = None) -> web.Application
             loop.reporter.dead_letters,
             settings,
             loop.metrics,
+            eraser=Eraser(loop.store, loop.intake, clock=loop.clock),
             durable=lambda: loop.store.durable,
             clock=loop.clock,
         )

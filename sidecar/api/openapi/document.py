@@ -18,6 +18,7 @@ from sidecar.api.openapi import (
     schemas_job,
     schemas_job_config,
     schemas_other,
+    schemas_rules,
     schemas_session,
 )
 from sidecar.api.openapi.model import Group, Json, Key, Operation, text
@@ -44,6 +45,7 @@ _SCHEMAS = (
     | schemas_job.SCHEMAS
     | schemas_job_config.SCHEMAS
     | schemas_other.SCHEMAS
+    | schemas_rules.SCHEMAS
     | schemas_common.SCHEMAS
 )
 

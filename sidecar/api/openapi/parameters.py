@@ -30,6 +30,9 @@ IN_PATHS = {
         ),
         Parameter("candidate_id", "path", "The candidate.", ref("CandidateId"), CANDIDATE),
         Parameter(
+            "actor", "path", "As in the events.", text(minLength=1, maxLength=128), "user-17"
+        ),
+        Parameter(
             "optimizer",
             "path",
             "Either name.",

@@ -55,6 +55,15 @@ _OPERATIONS = (
         body=Body(ref("TokenRotation"), {"revoke": False}, required=False),
     ),
     Operation(
+        "DELETE",
+        "/feedback/actors/{actor}",
+        "erase_actor",
+        "Forget a user: what they wrote, and what it did",
+        DETAILS.replies(done("ActorErased"), 422, 503),
+        "Their words and their name are blanked in the store, and what they said is taken back: "
+        "the rewards concerned are counted anew without it. May be called again.",
+    ),
+    Operation(
         "GET",
         "/feedback/dead-letters",
         "list_dead_letters",

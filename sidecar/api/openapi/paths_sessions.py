@@ -32,6 +32,10 @@ _COMMANDS = {
         "Roll back: serve the baseline by default again",
         "What was promoted loses its place and has to prove itself anew.",
     ),
+    "release": (
+        "Release: count the feedback of newcomers that is held back",
+        "It is 409 when none is. Look at `influence.quarantine` in the status first.",
+    ),
 }
 
 _JUDGEMENTS = {

@@ -38,6 +38,19 @@ SCHEMAS: dict[str, Json] = {
             "avg_reward": {**nullable(_UNIT), "description": "Null as long as there is none."},
             "rollout_count": _COUNT,
             "reward_count": _COUNT,
+            "actor_count": {
+                **_COUNT,
+                "description": "Distinct actors; a conversation whose events name none is one.",
+            },
+            "response_rate": {
+                **nullable(_UNIT),
+                "description": "Part of its conversations that got a score.",
+            },
+            "response": text(
+                "How often its users answer, against the baseline's. If not `as usual`, who is "
+                "heard has changed.",
+                enum=["unknown", "as usual", "more often", "less often"],
+            ),
             "expected_reward": {**_UNIT, "description": "Less moved by time and luck."},
             "interval": array(
                 _UNIT, "Where it lies with 95 percent probability.", minItems=2, maxItems=2
@@ -104,6 +117,35 @@ SCHEMAS: dict[str, Json] = {
             "diff": text("What it changes, demonstrations included, as a unified diff."),
         },
         "A candidate that a person is asked about.",
+    ),
+    "Influence": _whole(
+        {
+            "credit": text("How ratings of single turns make a conversation's reward."),
+            "objectives": record({}, "Weights by signal.", additionalProperties=_NUMBER),
+            "min_actors": _COUNT,
+            "barred": array(ref("CandidateId"), "Who may not be promoted now."),
+            "capped": {**_COUNT, "description": "Rewards beyond their actor's share."},
+            "quarantined": {**_COUNT, "description": "Rewards that were held back, ever."},
+            "quarantine": {
+                "description": "Null while nobody is held back.",
+                "anyOf": [
+                    _whole(
+                        {
+                            "candidate_id": ref("CandidateId"),
+                            "until": _TIME,
+                            "shift": {
+                                **_NUMBER,
+                                "description": "Standard errors by which newcomers judge it "
+                                "otherwise; up is better.",
+                            },
+                        },
+                        "",
+                    ),
+                    {"type": "null"},
+                ],
+            },
+        },
+        "What one user, or many new ones, may do.",
     ),
     "SessionEvent": _whole(
         {

@@ -16,6 +16,7 @@ from sidecar.api.openapi.model import (
     ref,
     text,
 )
+from sidecar.api.openapi.schemas_rules import RULE_FIELDS
 from sidecar.core.ids import BASELINE
 from sidecar.engine.guards import FEEDBACK_TEXT, PROMOTION, Guards
 from sidecar.engine.mipro import SURROGATES
@@ -99,6 +100,7 @@ _SHARED = {
     "proposer_url": nullable(text("As `proposer.inference_url`; goes first.")),
     "proposer_api_key": nullable(text("As `proposer.api_key`; goes first.", writeOnly=True)),
     "safety": ref("SafetyDials"),
+    **RULE_FIELDS,
 }
 
 _PRUNE = "Average reward under which a prompt on trial leaves."
@@ -158,6 +160,7 @@ def _learning(algorithm: str, section: str) -> Json:
             "initial_prompt": ref("InitialPrompt"),
             algorithm: ref(section),
             "safety": ref("SafetyDials", "The same as inside the algorithm's section."),
+            **RULE_FIELDS,
         },
         f"Of a {algorithm.upper()} session. Sections that it has no use for are accepted.",
         require="algorithm initial_prompt",

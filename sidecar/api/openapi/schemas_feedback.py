@@ -2,6 +2,7 @@
 
 from sidecar.api.openapi.model import (
     Json,
+    anything,
     array,
     boolean,
     integer,
@@ -64,7 +65,10 @@ SCHEMAS: dict[str, Json] = {
             ),
             "id": nullable({**_FOREIGN, "description": "The same as `event_id`."}),
             "details": nullable(
-                record({}, f"Free, {MAX_DETAILS // 1024} KiB at most; not looked at.")
+                record(
+                    {"metric": anything("Its name, as text: what a session's objectives weigh.")},
+                    f"Free, {MAX_DETAILS // 1024} KiB at most.",
+                )
             ),
         },
         "One statement: what it is about, and one of thumbs, rating or score, or words, or a "
@@ -127,6 +131,13 @@ SCHEMAS: dict[str, Json] = {
             "status": text("Of a single event."),
         },
         require="events durable",
+    ),
+    "ActorErased": record(
+        {
+            "events": integer("How many events of theirs there were.", minimum=0),
+            "status": text(enum=["erased"]),
+        },
+        require="events status",
     ),
     "DeadLetter": record(
         {

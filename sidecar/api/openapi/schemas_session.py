@@ -57,6 +57,7 @@ _FULL = {
         additionalProperties=text(enum=["REQUIRED", "OPTIONAL"]),
     ),
     "safety": ref("Safety"),
+    "influence": ref("Influence"),
     "metadata": record({}, "As it was given."),
 }
 

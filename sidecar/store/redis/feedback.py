@@ -5,9 +5,11 @@ somebody's and being due is one step.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
+from hashlib import sha256
 from typing import Any
 
-from sidecar.core.feedback import FeedbackEvent
+from sidecar.core.feedback import FeedbackEvent, erased
 from sidecar.store._records import dump, to_event
 from sidecar.store.base import DeadLetter, DueReward
 from sidecar.store.redis import scripts
@@ -30,6 +32,7 @@ class RedisFeedback(RedisServer):
             for event in events
             for value in (event.event_id, dump(event), repr(event.received_at))
         ]
+        await self._index(events, self._kept + round(parked))
         found = await self.write(
             scripts.ADD_EVENTS.call(
                 [*self._feedback_keys("waiting", "parked"), *keys],
@@ -73,6 +76,43 @@ class RedisFeedback(RedisServer):
         name = _name(session_id, rollout_id)
         bodies = await self.ask("HVALS", self._keys.feedback(f"of:{name}"))
         return [to_event(body, session_id, rollout_id) for body in bodies]
+
+    async def _index(self, events: Sequence[FeedbackEvent], seconds: int) -> None:
+        """Note whose events these are; before they are stored, so that none is missed."""
+        for event in events:
+            if event.actor is not None:
+                key = self._actor_key(event.actor)
+                await self.ask_all([("SADD", key, event.event_id), ("EXPIRE", key, seconds)])
+
+    async def erase_actor(self, actor: str, alias: str) -> list[FeedbackEvent]:
+        """See `base.Feedback`; events from before they were noted by actor are not found."""
+        old, new = self._actor_key(actor), self._actor_key(alias)
+        await self.write(("SUNIONSTORE", new, old, new))
+        names = [text(name) for name in await self.ask("SMEMBERS", new)]
+        events = [event for name in names if (event := await self._erase_event(name, alias))]
+        await self.ask_all([("EXPIRE", new, self._kept), ("DEL", old)])
+        return events
+
+    async def _erase_event(self, event_id: str, alias: str) -> FeedbackEvent | None:
+        """The event first and its copy after it: what is attributed in between is a copy of the
+        new one."""
+        key = self._keys.feedback(f"event:{event_id}")
+        body = await self.ask("HGET", key, "body")
+        if body is None:
+            return None
+        event = erased(to_event(body), alias)
+        await self.write(("HSET", key, "body", dump(event)))
+        session_id, rollout_id = await self.ask("HMGET", key, "session", "rollout")
+        if session_id is None or rollout_id is None:
+            return event
+        of = self._keys.feedback(f"of:{_name(text(session_id), text(rollout_id))}")
+        if await self.ask("HEXISTS", of, event_id):
+            await self.write(("HSET", of, event_id, dump(event)))
+        return replace(event, session_id=text(session_id), rollout_id=text(rollout_id))
+
+    def _actor_key(self, actor: str) -> str:
+        digest = sha256(actor.encode(errors="replace")).hexdigest()
+        return self._keys.feedback(f"actor:{digest}")
 
     async def due_rewards(self, now: float, limit: int) -> list[DueReward]:
         """See `base.Feedback`."""
