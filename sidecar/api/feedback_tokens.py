@@ -8,7 +8,7 @@ from aiohttp import web
 
 from sidecar.api.body import read_json, read_object
 from sidecar.api.middleware import require_key
-from sidecar.errors import Forbidden, InvalidRequest, SidecarError, Unauthorised
+from sidecar.errors import InvalidRequest, NotFound, SidecarError, Unauthorised
 from sidecar.feedback.browser import MAX_BODY, SOURCE, BrowserFeedback
 from sidecar.feedback.intake import Accepted
 from sidecar.settings import Settings
@@ -57,7 +57,7 @@ class TokenApi:
     async def rotate(self, request: web.Request) -> web.Response:
         """Sign with a new key from now on."""
         if self._browser is None:
-            raise Forbidden("there are no feedback tokens here (feedback.tokens is off)")
+            raise NotFound("there are no feedback tokens here (feedback.tokens is off)")
         body = await read_object(request, MAX_BODY, empty={})
         revoke = body.get("revoke", False)
         if not isinstance(revoke, bool):

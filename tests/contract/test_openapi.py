@@ -44,7 +44,7 @@ NOT_THERE = {
     "upload_env_key": 400,
     "verify_env_key": 404,
     "replay_dead_letter": 404,
-    "rotate_feedback_tokens": 403,
+    "rotate_feedback_tokens": 404,
     "approve_candidate": 409,
     "retire_candidate": 409,
 }

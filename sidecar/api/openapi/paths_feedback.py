@@ -51,7 +51,7 @@ _OPERATIONS = (
         "rotate_feedback_tokens",
         "Sign feedback tokens with a new key",
         DETAILS.replies(done("TokensRotated", "From now on."), 400, 413, 503)
-        | {403: DETAILS.refusal(403, "There are no feedback tokens (`feedback.tokens`).")},
+        | {404: DETAILS.refusal(404, "There are no feedback tokens (`feedback.tokens`).")},
         body=Body(ref("TokenRotation"), {"revoke": False}, required=False),
     ),
     Operation(
