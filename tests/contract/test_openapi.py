@@ -43,6 +43,7 @@ NOT_THERE = {
     "upload_env_key": 400,
     "verify_env_key": 404,
     "replay_dead_letter": 404,
+    "release_session": 409,
 }
 """What operations say whose examples name something that is not there."""
 
