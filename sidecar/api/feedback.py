@@ -12,7 +12,7 @@ from sidecar.api.body import read_json, read_object
 from sidecar.api.feedback_tokens import TokenApi, rejections
 from sidecar.api.guard import Handler, guarded
 from sidecar.core.ids import is_correlation_id, is_session_id
-from sidecar.errors import InvalidFeedback, InvalidRequest
+from sidecar.errors import InvalidFeedback, InvalidRequest, NotFound
 from sidecar.feedback.browser import BrowserFeedback
 from sidecar.feedback.erasure import Eraser
 from sidecar.feedback.intake import Accepted, Intake
@@ -92,7 +92,11 @@ class _FeedbackApi:
 
     async def erase(self, request: web.Request) -> web.Response:
         """Forget an actor: what they wrote, and what it did."""
-        count = await self._eraser.erase(checked_actor(request.match_info["actor"]))
+        try:
+            actor = checked_actor(request.match_info["actor"])
+        except InvalidFeedback as error:
+            raise NotFound(f"there is nobody of that name: {error}", param="actor") from None
+        count = await self._eraser.erase(actor)
         return web.json_response({"events": count, "status": "erased"})
 
     async def list_dead(self, request: web.Request) -> web.Response:

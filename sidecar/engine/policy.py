@@ -6,7 +6,6 @@ machine: it is told of candidates and rewards, and returns the moves it made. Ti
 far) are its only clock. Design and measurements: engine.md, section 4.
 """
 
-import math
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -16,13 +15,10 @@ from sidecar.engine.arm import Arm
 from sidecar.engine.evidence import Trial, level
 from sidecar.engine.options import Options
 from sidecar.engine.posterior import Difference, difference
-from sidecar.engine.stats import EDetector, expected_gain
+from sidecar.engine.stats import expected_gain
+from sidecar.engine.watch import Watch
 
 _DELAYS = 400
-_RECENT = 200
-_RECENT_MEMORY = 0.999
-_RECENT_ENOUGH = 300
-_LEVEL_FALL_SD = 2.6
 _VERIFY_COOL = 2500
 _RIVAL_REWARDS = 40
 _RISK_LEAST = 0.1
@@ -57,31 +53,6 @@ class Observation:
     """Whether the candidate was drawn from the table: only then is the reward evidence."""
     again: bool = False
     """Whether it was counted before and held back since: the proof may have had it already."""
-
-
-@dataclass(slots=True)
-class Watch:
-    """The watch over the incumbent, against the living control group."""
-
-    detector: EDetector = field(default_factory=EDetector)
-    trial: Trial = field(default_factory=Trial)
-    """Buffers only: baseline rewards against the incumbent's."""
-    recent: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT))
-    memory_n: float = 0.0
-    memory_sum: float = 0.0
-
-    def saw(self, value: float) -> None:
-        """Note a reward of the incumbent."""
-        self.recent.append(value)
-        self.memory_n = _RECENT_MEMORY * self.memory_n + 1
-        self.memory_sum = _RECENT_MEMORY * self.memory_sum + value
-
-    def fell(self, variance: float) -> bool:
-        """Whether its recent rewards are far under its long mean."""
-        if len(self.recent) < _RECENT or self.memory_n <= _RECENT_ENOUGH:
-            return False
-        drop = self.memory_sum / self.memory_n - sum(self.recent) / _RECENT
-        return drop > _LEVEL_FALL_SD * math.sqrt(variance / _RECENT)
 
 
 @dataclass(slots=True)

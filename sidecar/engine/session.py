@@ -19,8 +19,9 @@ from sidecar.engine import gepa
 from sidecar.engine.cluster import Clusters
 from sidecar.engine.config import SessionConfig
 from sidecar.engine.influence import Influences, Quarantine
-from sidecar.engine.policy import Move, Observation, Policy, Watch
+from sidecar.engine.policy import Move, Observation, Policy
 from sidecar.engine.sensors import Sensors
+from sidecar.engine.watch import Watch
 
 _EVENTS = 500
 _RECENT = 600

@@ -20,10 +20,11 @@ from sidecar.engine.evidence import LEADS, Trial
 from sidecar.engine.factored import Effect, Effects
 from sidecar.engine.influence import Influences, Kept, Quarantine, Standing
 from sidecar.engine.mipro_session import GridState, Instruction
-from sidecar.engine.policy import Policy, Watch
+from sidecar.engine.policy import Policy
 from sidecar.engine.sensors import Frame
 from sidecar.engine.session import Rewarded, SessionState
 from sidecar.engine.stats import EProcess
+from sidecar.engine.watch import Watch
 
 FORMAT = 4
 

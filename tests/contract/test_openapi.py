@@ -47,6 +47,7 @@ NOT_THERE = {
     "rotate_feedback_tokens": 404,
     "approve_candidate": 409,
     "retire_candidate": 409,
+    "release_session": 409,
 }
 """What operations say whose examples name something that is not there, or is switched off."""
 

@@ -59,7 +59,7 @@ _OPERATIONS = (
         "/feedback/actors/{actor}",
         "erase_actor",
         "Forget a user: what they wrote, and what it did",
-        DETAILS.replies(done("ActorErased"), 422, 503),
+        DETAILS.replies(done("ActorErased"), 404, 503),
         "Their words and their name are blanked in the store, and what they said is taken back: "
         "the rewards concerned are counted anew without it. May be called again.",
     ),
