@@ -187,7 +187,7 @@ class SessionState:
         self.policy.observe(
             Observation(
                 candidate, entry.subject, data["tick"], data["now"], value, replaces, cluster,
-                again=bool(data.get("again")),
+                random=bool(data.get("random", True)), again=bool(data.get("again")),
             )
         )  # fmt: skip
         self.influences.fold(entry, cluster)

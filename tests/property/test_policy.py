@@ -199,3 +199,17 @@ def test_a_proof_and_a_return_to_the_baseline_give_hope_again():
     policy.vain = 1000
     policy.roll_back(1000, "by hand")
     assert policy.vain == 0
+
+
+def test_rewards_of_a_time_when_a_candidate_was_pinned_are_no_evidence():
+    """They show in its average; nothing was drawn, so they are compared with nothing."""
+    state = SessionState.begin(SessionConfig("You help."), SALT, 0.0)
+    payload = {"candidate_id": BASELINE, "value": 1.0, "replaces": None, "tick": 1, "now": 9}
+    for seq, drawn in enumerate((True, False, False), 1):
+        entry = JournalEntry(
+            f"k{seq}", Entry.REWARD, f"r{seq}", {**payload, "random": drawn}, 1.0, seq
+        )
+        state.apply(entry)
+    arm = state.policy.arms[BASELINE]
+    assert arm.n == 3
+    assert sum(n for n, _ in arm.buckets.values()) == 1
