@@ -1,7 +1,7 @@
 #!/usr/local/bin/python3 -I
-"""Ask the sidecar in this container: exit code 0 if a GET of the given path is answered 200, else 1.
+"""Ask the sidecar in this container: exit code 0 if a GET of the path is answered 200, else 1.
 
-For health checks that run inside, where a listener on loopback can be reached and curl is not there.
+For health checks that run inside: they reach a listener on loopback, and there is no curl.
 Standard library only, and no proxy of the environment. The port is that of `SIDECAR_SERVER__PORT`
 or `PORT`, else 8080; a port set in `sidecar.toml` alone is not known here.
 """
