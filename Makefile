@@ -60,7 +60,7 @@ manifests: $(DEV)  # any output of kubernetes-validate is a complaint: it warns 
 		done; \
 	done
 
-chart: $(DEV) ## hold the Helm chart against the manifests, with a real Helm (fetches 80 MB once)
+chart: $(DEV) ## hold the Helm chart against the manifests, with a real Helm (fetched for it)
 	@$(PIP) install helm-python-sdk==$(HELM_SDK_VERSION)
 	@$(BIN)/python -m pytest -q -p no:randomly tests/unit/test_deploy_chart.py -k "not held"
 	@LC_ALL=C; export LC_ALL; find deploy/chart deploy/kustomize -type f ! -name compared.sha256 \

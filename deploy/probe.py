@@ -1,4 +1,4 @@
-#!/usr/local/bin/python3 -I
+#!/usr/local/bin/python3 -IS
 """Ask the sidecar in this container: exit code 0 if a GET of the path is answered 200, else 1.
 
 For health checks that run inside: they reach a listener on loopback, and there is no curl.

@@ -282,7 +282,7 @@ async def probed(port, path):
     """The exit code of the image's health check, in an environment with a proxy that is none."""
     child = await asyncio.create_subprocess_exec(
         sys.executable,
-        "-I",
+        "-IS",
         str(DEPLOY / "probe.py"),
         path,
         env={**os.environ, "SIDECAR_SERVER__PORT": port, "http_proxy": "http://127.0.0.1:9"},
