@@ -10,6 +10,8 @@ RUN := $(VENV)/.installed-run
 DEV := $(VENV)/.installed-dev
 BENCH := PYTHONPATH=.:tests $(BIN)/python -m bench
 UV_VERSION := 0.13.9
+HELM_SDK_VERSION := 0.2.2
+KUBERNETES := 1.29 1.37  # the oldest with native sidecars, and the newest that is known
 COMPILE := $(BIN)/uv --quiet pip compile pyproject.toml --universal --python-version 3.11 \
 	--generate-hashes --no-header $(if $(UPGRADE),--upgrade)
 
@@ -17,7 +19,7 @@ COMPILE := $(BIN)/uv --quiet pip compile pyproject.toml --universal --python-ver
 FOREIGN := (p[y]pi|pytho[n]hosted|npm[j]s|crat[e]s|rubyg[e]ms)[.](org|com|io)|(^|[^A-Za-z0-9_.~-])/(work|root|home|Users|tmp/scratch|opt/(pypi|wheels))/
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test leaks check faults streams soak lock clean
+.PHONY: help demo run test leaks check manifests chart faults streams soak lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' Makefile
@@ -34,7 +36,7 @@ test: $(DEV) ## all tests; ARGS='-k name' picks some
 leaks: $(DEV) ## all tests, each searched for secrets and content in logs, metrics and stores
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --leaks $(ARGS)
 
-check: $(DEV) ## format, lint, types, layers, dependencies, dead code, foreign addresses
+check: $(DEV) ## format, lint, types, layers, dependencies, dead code, deploy/, foreign addresses
 	@echo "ruff format" && $(BIN)/ruff format --check --quiet . \
 		|| { echo "run: $(BIN)/ruff format ."; exit 1; }
 	@echo "ruff check" && $(BIN)/ruff check --quiet .
@@ -44,10 +46,28 @@ check: $(DEV) ## format, lint, types, layers, dependencies, dead code, foreign a
 	@echo "deptry" && $(BIN)/deptry --no-ansi . 2> $(VENV)/deptry.log \
 		|| { cat $(VENV)/deptry.log; exit 1; }
 	@echo "vulture" && $(BIN)/vulture
+	@echo "hadolint" && $(BIN)/hadolint Dockerfile
+	@$(MAKE) --no-print-directory manifests
 	@echo "foreign addresses"
 	@if git grep --no-index --exclude-standard -nIE '$(FOREIGN)' -- .; then \
 		echo "The lines above name a package registry or a path of one machine."; exit 1; \
 	elif test $$? -gt 1; then exit 1; fi
+
+manifests: $(DEV)  # any output of kubernetes-validate is a complaint: it warns of unknown kinds
+	@command -v kubectl > /dev/null || { echo "manifests: SKIPPED, kubectl is not here"; exit 0; }; \
+	for overlay in deployment native-sidecar; do \
+		kubectl kustomize deploy/kustomize/overlays/$$overlay > $(VENV)/$$overlay.yaml || exit 1; \
+		for version in $(KUBERNETES); do echo "kubernetes-validate $$overlay $$version"; \
+			if $(BIN)/kubernetes-validate --strict --quiet -k $$version $(VENV)/$$overlay.yaml \
+				2>&1 | grep .; then exit 1; fi; \
+		done; \
+	done
+
+chart: $(DEV) ## hold the Helm chart against the manifests, with a real Helm (fetched for it)
+	@$(PIP) install helm-python-sdk==$(HELM_SDK_VERSION)
+	@$(BIN)/python -m pytest -q -p no:randomly tests/unit/test_deploy_chart.py -k "not held"
+	@LC_ALL=C; export LC_ALL; find deploy/chart deploy/kustomize -type f ! -name compared.sha256 \
+		| sort | xargs sha256sum > deploy/chart/compared.sha256
 
 faults: $(DEV) ## what calls go through when backend, Redis or provider break, measured (2 minutes)
 	@$(BENCH).faults $(ARGS)
