@@ -22,7 +22,7 @@ from sidecar.simulation.provider import REFLECTION, SimulatedProvider
 from sidecar.simulation.world import BASELINE, World
 from sidecar.store.redis.store import RedisStore
 
-EVENTS = int(os.environ.get("CHAOS_EVENTS", "600"))
+EVENTS = int(os.environ.get("CHAOS_EVENTS", "300"))
 SEED = int(os.environ.get("CHAOS_SEED", "5"))
 CUSTOMERS = 8
 SETTLE_SECONDS = 60

@@ -20,7 +20,7 @@ from sidecar.core.session import Snapshot
 from sidecar.store.base import Secret, StoreError
 from sidecar.store.redis.link import ANSWER_SECONDS
 
-RECORDS = 1000
+RECORDS = 500
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from sidecar.core.fingerprint import fingerprint
 
 PAGE = Path(__file__).parents[2] / "docs" / "feedback-from-pages.md"
-RECIPES = dict(re.findall(r"```(js|python)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL))
+BLOCKS = re.findall(r"```(js|python)\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+RECIPES = {language: block for language, block in BLOCKS if "fingerprint(text)" in block}
 ODD = (
     "a\t\n\v\f\r \x1c\x1f\x85\xa0\u1680\u2000\u200a\u200b\u2028\u2029\u202f\u205f\u3000\ufeff"
     "e\u0301ﬁ"
