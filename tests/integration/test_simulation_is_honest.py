@@ -181,7 +181,7 @@ async def test_users_share_nothing_with_the_global_random_state():
 
 async def test_the_demo_gets_better_by_true_feedback_and_adds_up():
     lines = []
-    result = await run_demo(DemoOptions(seed=1, conversations=1800, json=True), lines.append)
+    result = await run_demo(DemoOptions(seed=1, conversations=2500, json=True), lines.append)
     said = [json.loads(line) for line in lines]
     assert said[-1] == result
     assert list(result) == [
@@ -190,8 +190,8 @@ async def test_the_demo_gets_better_by_true_feedback_and_adds_up():
     ]
     assert result["served_last_fifth"] > result["baseline"] + 0.03
     assert result["promoted_below_baseline"] == 0
-    assert result["rollouts"] == 1800
-    assert result["feedback"] == result["rewards"] == pytest.approx(0.7 * 1800, rel=0.05)
+    assert result["rollouts"] == 2500
+    assert result["feedback"] == result["rewards"] == pytest.approx(0.7 * 2500, rel=0.05)
     assert {line["type"] for line in said[:-1]} == {"begin", "progress", "event", "best"}
 
 
