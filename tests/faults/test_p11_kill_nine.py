@@ -158,10 +158,12 @@ class Shop:
     async def come_back(self) -> None:
         """What got no answer is sent again; customers of before the kill go on with their
         conversations."""
+        # Chosen before anybody else comes in: a conversation is gone on with by one at a time.
+        revisited = self._chance.sample(self.talks, min(REVISITED, len(self.talks)))
         again = self.ledger.unanswered()
         for start_at in range(0, len(again), 100):
             await self.send(*again[start_at : start_at + 100])
-        for talk in self._chance.sample(self.talks, min(REVISITED, len(self.talks))):
+        for talk in revisited:
             await self.turn(talk)
 
     async def status(self) -> dict[str, Any]:
