@@ -27,6 +27,7 @@ from hashlib import blake2b
 from sidecar.core.rollout import Outcome, Turn
 from sidecar.core.session import Entry, JournalEntry
 from sidecar.engine import algorithms, reflect, screen
+from sidecar.engine.influence import ANONYMOUS
 from sidecar.engine.reflect import Experience
 from sidecar.engine.session import Plan
 from sidecar.engine.table import Table
@@ -127,9 +128,11 @@ class Run:
             rollout = thumb.about[1]
             candidate, tick, topic = self.assigned[rollout]
             self.said[rollout] = thumb.comment
+            value = float(thumb.up)
             payload = {
-                "candidate_id": candidate, "value": float(thumb.up), "replaces": None,
+                "candidate_id": candidate, "value": value, "stated": value, "replaces": None,
                 "tick": tick, "now": now, "said": bool(thumb.comment), "cluster": str(topic),
+                "revision": 1, "scored": 1, "actors": [ANONYMOUS], "before": [],
             }  # fmt: skip
             self._append(Entry.REWARD, rollout, payload)
         if self.pending is not None and now >= self.pending[0]:
